@@ -1,0 +1,104 @@
+# The only commands a person needs, and what CI runs. `make` alone lists them.
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= examples/seattle_weather.py
+# More arguments for the program that a verb runs: make test ARGS="-k resume -x"
+ARGS ?=
+
+PROJECTS := core $(patsubst %/,%,$(dir $(wildcard plugins/*/pyproject.toml)))
+IMPORTS := $(notdir $(patsubst %/__init__.py,%,$(wildcard core/src/*/__init__.py plugins/*/src/*/__init__.py)))
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check -qq
+STATED := Makefile pyproject.toml $(PROJECTS:%=%/pyproject.toml)
+DEMO_READY := $(VENV)/.ready-for-demo
+DEV_READY := $(VENV)/.ready-for-development
+
+heading = @printf '\n== %s\n' '$(1)'
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help demo test check lint types arrows wheels bench dist format clean
+
+help: ## list these commands
+	@echo 'ckpt keeps every value that a flow computes. Start here:'
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo 'Everything is installed into $(VENV), once. Another Python: make demo PYTHON=python3.12'
+	@echo 'More arguments for the program behind a verb: make test ARGS="-k resume -x"'
+
+demo: $(DEMO_READY) ## a real flow, its values kept, found and read
+	@$(PY) $(DEMO) $(ARGS)
+
+test: $(DEV_READY) ## every test, in five minutes at most
+	$(call heading,tests)
+	@$(PY) -m pytest $(ARGS)
+
+check: lint types arrows test wheels ## all that CI runs: lint, format, types, import arrows, tests, wheels
+
+lint: $(DEV_READY) ## part of check: ruff, rules and format
+	$(call heading,lint: ruff check)
+	@$(PY) -m ruff check
+	$(call heading,format: ruff format --check)
+	@$(PY) -m ruff format --check
+
+types: $(DEV_READY) ## part of check: mypy, strict, over the installed packages
+	$(call heading,types: mypy --strict)
+	@$(PY) -m mypy $(IMPORTS:%=-p %)
+	@$(PY) -m mypy tests/typing
+
+arrows: $(DEV_READY) ## part of check: which module may import which
+	$(call heading,import arrows: lint-imports)
+	@$(VENV)/bin/lint-imports --no-logo
+
+wheels: dist ## part of check: the wheels, tried in an environment of their own
+	$(call heading,wheels in a clean environment)
+	@$(PY) -m pytest -m wheels
+
+bench: $(DEV_READY) ## how fast, against doing the same by hand
+	@$(PY) benchmarks/run.py $(ARGS)
+
+dist: $(DEV_READY) ## the wheels of all packages, into dist/
+	$(call heading,wheels of all packages into dist/)
+	@rm -f dist/ckpt_*.whl
+	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist $(PROJECTS:%=./%)
+	@ls dist/*.whl
+
+format: $(DEV_READY) ## put the code in shape
+	@$(PY) -m ruff check --fix-only
+	@$(PY) -m ruff format
+
+clean: ## remove what was built and cached, and the environment
+	rm -rf dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find core plugins tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf $(VENV)
+
+# The environment. A stamp tells what it is ready for, so a second run of a verb installs nothing; what is ready for
+# development is ready for the demo too. All our packages go into one command: pip finds siblings in no other way.
+
+$(PY):
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo 'ckpt needs Python 3.11 or newer, and there is no command "$(PYTHON)". Name another one: make PYTHON=python3.12' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("ckpt needs Python 3.11 or newer; $(PYTHON) is " \
+	  + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo '$(PYTHON) cannot make environments. On Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	@echo 'Making the environment $(VENV)'
+	@$(PYTHON) -m venv $(VENV)
+
+# Dependency groups need pip 25.1; the one that comes with Python is often older.
+$(DEMO_READY): $(STATED) | $(PY)
+	@echo 'Installing what the demo needs'
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@$(PIP) install --group demo
+	@$(PIP) install --no-build-isolation -e 'core[cli]' $(PROJECTS:%=-e ./%)
+	@touch $@
+
+$(DEV_READY): $(STATED) | $(PY)
+	@echo 'Installing what development needs'
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@$(PIP) install --group dev
+	@$(PIP) install --no-build-isolation -e 'core[cli,testing]' $(PROJECTS:%=-e ./%)
+	@touch $(DEMO_READY) $@

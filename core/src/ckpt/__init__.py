@@ -1,0 +1,66 @@
+"""ckpt keeps the return value of every task of a flow in the storage that the flow is configured for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ckpt.arguments import Secret, unmapped
+from ckpt.calls import CallPath
+from ckpt.contexts import context, get_logger
+from ckpt.engine.executors import Executor
+from ckpt.flows import Flow, flow
+from ckpt.handlers import JSON, ResultHandler, Stored
+from ckpt.ledgers import Identity, Ledger, TaskRecord
+from ckpt.objects import ObjectResultHandler
+from ckpt.reading import read
+from ckpt.results import NoResult, Result, SafeResult
+from ckpt.serializers import Serializer
+from ckpt.states import SKIP, State
+from ckpt.storage import Storage
+from ckpt.stores import ObjectInfo, ObjectStore, ObjectWriter
+from ckpt.tasks import Parameter, Task, task
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "JSON",
+    "SKIP",
+    "CallPath",
+    "Executor",
+    "Flow",
+    "Identity",
+    "Ledger",
+    "NoResult",
+    "ObjectInfo",
+    "ObjectResultHandler",
+    "ObjectStore",
+    "ObjectWriter",
+    "Parameter",
+    "Result",
+    "ResultHandler",
+    "SafeResult",
+    "Secret",
+    "Serializer",
+    "State",
+    "Storage",
+    "Stored",
+    "Task",
+    "TaskRecord",
+    "__version__",
+    "context",
+    "flow",
+    "get_logger",
+    "hookimpl",
+    "read",
+    "task",
+    "unmapped",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # pluggy's marker is made on first use, so that `import ckpt` does not load pluggy.
+    if name == "hookimpl":
+        from ckpt.plugins import hookimpl_marker
+
+        return hookimpl_marker()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

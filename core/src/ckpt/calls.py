@@ -1,0 +1,209 @@
+"""The nodes of a flow's graph: what calling a task inside a flow gives back.
+
+A `Call` stands for the value that one task will return. It goes into arguments of other calls, also inside
+lists, tuples, dicts and dataclasses; `call[key]` stands for a part of the value and adds no task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from ckpt.arguments import Look, Slot, abstract, unmapped
+
+if TYPE_CHECKING:
+    from ckpt.flows import Flow
+    from ckpt.tasks import Task
+
+__all__ = ["Call", "CallPath", "Each", "Item", "inputs_of"]
+
+
+class CallPath(NamedTuple):
+    """Names one task run inside a run: `add-1`, or the child `add-1[7]` of a mapped call."""
+
+    slug: str
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return self.slug if self.index is None else f"{self.slug}[{self.index}]"
+
+
+class _Node:
+    """What a person can do with a call or a part of it while the flow is built, and the mistakes they can make."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: object) -> Item:
+        return Item(self, key)
+
+    def __iter__(self) -> Iterator[NoReturn]:
+        raise TypeError(
+            f"{self!r} has no value while the flow is built, so it cannot be unpacked or looped over: "
+            "take parts with call[0], call[1], or use task.map(call) for one task run an element"
+        )
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            f"{self!r} has no value while the flow is built, so it cannot decide an `if`: decide inside a task "
+            "(raise SKIP, or use a trigger), or compare with `is None`"
+        )
+
+
+class Item(_Node):
+    """`call[key]`: a part of a value, looked up where it is used."""
+
+    __slots__ = ("key", "source")
+
+    def __init__(self, source: _Node, key: object) -> None:
+        self.source, self.key = source, key
+
+    def __repr__(self) -> str:
+        return f"{self.source!r}[{self.key!r}]"
+
+
+class Each(NamedTuple):
+    """An input of a mapped call that its children take one element each of.
+
+    `call` is None for a sequence given in the flow: its `elements` are templates over the call's other inputs.
+    Otherwise the elements are those of the call's value, or of the part of it that `look` (a template over one
+    slot) finds.
+    """
+
+    call: Call | None
+    look: object
+    elements: Sequence[object] = ()
+
+
+class Call(_Node):
+    """One call of a task in a flow.
+
+    `inputs` are the calls whose values it reads, each once; `args` and `kwargs` are templates whose slots number
+    them, then the entries of `each` (of a mapped call). `upstream` are the calls it waits for.
+    """
+
+    __slots__ = ("after", "args", "each", "flow", "index", "inputs", "kwargs", "slug", "task")
+
+    def __init__(self, task: Task, flow: Flow | None) -> None:
+        self.task = task
+        self.flow = flow
+        self.index = -1
+        self.slug = ""
+        self.args: tuple[object, ...] = ()
+        self.kwargs: dict[str, object] = {}
+        self.inputs: list[Call] = []
+        self.each: list[Each] | None = None
+        self.after: list[Call] = []
+
+    @property
+    def name(self) -> str:
+        """The name of the task."""
+        return self.task.name
+
+    @property
+    def is_mapped(self) -> bool:
+        """Does it run once for each element of its mapped arguments?"""
+        return self.each is not None
+
+    @property
+    def is_parameter(self) -> bool:
+        """Is its value given when the flow runs?"""
+        return False
+
+    @property
+    def upstream(self) -> list[Call]:
+        """Every call that must have finished before this one may start, each once."""
+        mapped = [each.call for each in self.each or () if each.call is not None]
+        return list(dict.fromkeys([*self.inputs, *mapped, *self.after]))
+
+    def set_upstream(self, *calls: Call) -> None:
+        """Wait for `calls` without taking their values."""
+        for call in calls:
+            if not isinstance(call, Call):
+                raise TypeError(f"{self!r} can wait for calls of tasks only, not for {call!r}")
+            if self.flow is not None:
+                self.flow.adopt(call)
+            self.after.append(call)
+
+    def set_downstream(self, *calls: Call) -> None:
+        """Let `calls` wait for this one."""
+        for call in calls:
+            call.set_upstream(self)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{self!r} belongs to a flow and does not travel; pass it as an argument of a call instead")
+
+    def __repr__(self) -> str:
+        return f"<Call {self.slug or self.task.name}>"
+
+
+def inputs_of(
+    call: Call,
+    adopt: Callable[[Call], None],
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    *,
+    mapped: bool,
+) -> None:
+    """Set `args`, `kwargs`, `inputs` and `each` of `call` from what the person wrote.
+
+    Raises: `TypeError` for something that cannot be mapped over.
+    """
+    inputs: dict[Call, Slot] = {}
+
+    def find(value: object) -> object | None:
+        if isinstance(value, Call):
+            adopt(value)
+            return inputs.setdefault(value, Slot(len(inputs)))
+        if isinstance(value, Item):
+            source = find(value.source)
+            return Look(source, abstract(value.key, find))
+        if isinstance(value, unmapped):
+            raise TypeError("unmapped() is for arguments of task.map(…) only, and not inside a container")
+        return None
+
+    if not mapped:
+        call.args = tuple(abstract(value, find) for value in args)
+        call.kwargs = {name: abstract(value, find) for name, value in kwargs.items()}
+        call.inputs = list(inputs)
+        return
+
+    each: list[tuple[Each, Slot]] = []
+
+    def place(value: object) -> object:
+        if isinstance(value, unmapped):
+            return abstract(value.value, find)
+        slot = Slot(-1)
+        each.append((_each(value, adopt, find), slot))
+        return slot
+
+    call.args = tuple(place(value) for value in args)
+    call.kwargs = {name: place(value) for name, value in kwargs.items()}
+    if not each:
+        raise TypeError(f"{call.task.name}.map(…) has nothing to map over: every argument is unmapped")
+    call.inputs = list(inputs)
+    call.each = [one for one, _ in each]
+    for number, (_, slot) in enumerate(each):
+        slot.number = len(inputs) + number
+
+
+def _each(value: object, adopt: Callable[[Call], None], find: Callable[[object], object | None]) -> Each:
+    if isinstance(value, Call):
+        adopt(value)
+        return Each(value, Slot(0))
+    if isinstance(value, Item):
+        root: Any = value
+        keys: list[object] = []
+        while isinstance(root, Item):
+            keys.append(root.key)
+            root = root.source
+        look: object = Slot(0)
+        for key in reversed(keys):
+            if isinstance(key, _Node):
+                raise TypeError(f"cannot map over {value!r}: its key is a call; look it up in a task and map over that")
+            look = Look(look, key)
+        adopt(root)
+        return Each(root, look)
+    if isinstance(value, str | bytes | bytearray | dict) or not hasattr(value, "__iter__"):
+        hint = "map over list(d.items())" if isinstance(value, dict) else "unmapped(…) gives it whole to every child"
+        raise TypeError(f"cannot map over {type(value).__name__} {value!r:.80}: {hint}")
+    return Each(None, None, [abstract(element, find) for element in value])

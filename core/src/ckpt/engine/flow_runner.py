@@ -1,0 +1,198 @@
+"""One run from its first line to its last: what is decided before any task runs, Ctrl-C, and the flow's final state."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ckpt import config
+from ckpt.engine.choices import Choice, Decision, decide
+from ckpt.engine.executors import Executor, LocalExecutor, make_executor
+from ckpt.engine.loop import KeepValues, Loop, OnWriteError
+from ckpt.engine.observers import Observers, handled
+from ckpt.engine.plans import Code, Keep, Plan, RunFacts
+from ckpt.engine.runs import FlowResults, Rows
+from ckpt.errors import FlowInterrupted
+from ckpt.handlers import ResultHandler
+from ckpt.keys import KeyTemplate
+from ckpt.states import Cancelled, Failed, Pending, Running, State, Success
+
+if TYPE_CHECKING:
+    from ckpt.calls import Call
+    from ckpt.flows import Flow
+
+__all__ = ["run_flow"]
+
+log = logging.getLogger("ckpt")
+
+
+def run_flow(
+    flow: Flow,
+    parameters: Mapping[str, object],
+    *,
+    executor: Executor | str | None = None,
+    checkpointing: bool | None = None,
+    keep_values: KeepValues = "all",
+) -> State:
+    """Run every call of `flow` and return the flow's state, whose `result` is the state of each call.
+
+    Raises: `ConfigError`, `PluginNotFound`, `AccessDenied` before any task has run, `FlowInterrupted` after Ctrl-C.
+    """
+    settings = config.load()
+    decision = decide(flow, settings, checkpointing)
+    chosen = executor or flow.executor or settings.flows.executor
+    runs_on = make_executor(chosen, settings.flows.workers) if isinstance(chosen, str) else chosen
+    facts = RunFacts(
+        id=new_run_id(),
+        flow=flow.name,
+        started=datetime.now(UTC),
+        parameters=dict(parameters),
+        executor=runs_on.name,
+        calls=len(flow.calls),
+        write_retries=settings.flows.write_retries,
+        write_retry_delay=settings.flows.write_retry_delay,
+    )
+    plans = make_plans(flow.calls, decision, facts)
+    runs_on.check(plans)
+    observers = Observers(facts)
+    log.info("flow %r, run %s: %s", flow.name, facts.id, decision.headline())
+    on_write_error: OnWriteError = settings.flows.on_write_error
+    with runs_on:
+        loop = Loop(
+            flow.calls,
+            plans,
+            facts,
+            runs_on,
+            observers,
+            keep_values=keep_values,
+            on_write_error=on_write_error,
+            drain_seconds=settings.flows.drain_seconds,
+        )
+        observers.run_started()
+        handled(flow.state_handlers, flow, Pending(), Running())
+        with interruptible(loop, in_thread=isinstance(runs_on, LocalExecutor)):
+            rows = loop.run()
+    state = verdict(flow, rows, loop.interrupted, on_write_error)
+    state = handled(flow.state_handlers, flow, Running(), state)
+    observers.run_ended(state)
+    log.log(logging.INFO if state.is_successful() else logging.ERROR, "flow %r: %s: %s", flow.name, state.name, state.message)
+    if loop.interrupted:
+        raise FlowInterrupted(f"flow {flow.name!r} was interrupted; {state.message}", state)
+    return state
+
+
+def new_run_id() -> str:
+    """An id that sorts by time: `20261122-171623-481-9f3ac1`, the start in UTC to the millisecond and chance."""
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}-{secrets.token_hex(3)}"
+
+
+def make_plans(calls: Sequence[Call], decision: Decision, facts: RunFacts) -> list[Plan]:
+    """The plan of each call.
+
+    Raises: what a handler's `for_run` finds, and `ConfigError` for a key template that needs a parameter the flow lacks.
+    """
+    ready: dict[int, tuple[ResultHandler, KeyTemplate]] = {}
+
+    def bound(handler: ResultHandler) -> tuple[ResultHandler, KeyTemplate]:
+        found = ready.get(id(handler))
+        if found is None:
+            handler_now = handler.for_run()
+            template = KeyTemplate(handler.template, prefix=handler.prefix).bind(
+                date=facts.started, flow=facts.flow, run_id=facts.id, parameters=facts.parameters, suffix=handler.suffix
+            )
+            found = ready[id(handler)] = (handler_now, template)
+        return found
+
+    def keep(call: Call, handler: ResultHandler | None, level: str, fallback: Keep | None) -> Keep | None:
+        if handler is None:
+            return None
+        handler_now, template = bound(handler)
+        template = template.bind(call=call.slug, order=call.index, tags=sorted(call.task.tags))
+        return Keep(handler_now, template, level, fallback)
+
+    splits: dict[int, list[object]] = {}
+    for call in calls:
+        for each in call.each or ():
+            if each.call is not None and not each.call.is_mapped:
+                splits.setdefault(each.call.index, []).append(each.look)
+
+    def plan(call: Call, choice: Choice) -> Plan:
+        task = call.task
+        is_parameter = call.is_parameter
+        run: Callable[..., Any] = partial(_given, facts.parameters[task.name]) if is_parameter else task.run
+        return Plan(
+            call.slug,
+            task.name,
+            run,
+            call.args,
+            call.kwargs,
+            timeout=task.seconds("timeout"),
+            keep=keep(call, choice.handler, choice.level, keep(call, choice.fallback, choice.fallback_level, None)),
+            splits=splits.get(call.index, ()),
+            is_parameter=is_parameter,
+        )
+
+    return [plan(call, choice) for call, choice in zip(calls, decision.choices, strict=True)]
+
+
+def _given(value: object) -> object:
+    """What a parameter runs."""
+    return value
+
+
+def verdict(flow: Flow, rows: Rows, interrupted: bool, on_write_error: OnWriteError) -> State:
+    """The flow's state: as good as its reference tasks, and Failed if a value that was to be kept is not."""
+    results = FlowResults(rows)
+    failed = [str(rows.path(row)) for row in range(len(rows.calls)) if rows.failed(row)]
+    if interrupted:
+        done = sum(code in (Code.SUCCESS, Code.CACHED, Code.SKIPPED, Code.MAPPED) for code in rows.code[: len(rows.calls)])
+        return Cancelled(f"{done} of {len(rows.calls)} tasks were done", results)
+    decisive = [call.index for call in flow.reference_tasks()]
+    bad = [str(rows.path(row)) for row in decisive if rows.failed(row)]
+    if bad:
+        return Failed(f"failed: {_few(bad)}" + (f"; all that failed: {_few(failed)}" if failed != bad else ""), results)
+    if rows.write_errors and on_write_error == "fail":
+        return Failed(f"not kept: {_few([str(rows.path(row)) for row in rows.write_errors])}", results)
+    unkept = f"; not kept: {_few([str(rows.path(row)) for row in rows.write_errors])}" if rows.write_errors else ""
+    total = len(rows.calls)
+    if failed:
+        return Success(f"all reference tasks succeeded; failed: {_few(failed)}{unkept}", results)
+    return Success(f"{total} task{'s' * (total != 1)} succeeded{unkept}", results)
+
+
+def _few(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+@contextmanager
+def interruptible(loop: Loop, *, in_thread: bool) -> Iterator[None]:
+    """Let the first Ctrl-C end the run in order and the second at once.
+
+    Only in the main thread, and only where nobody else has taken SIGINT. With `in_thread` tasks run in this thread,
+    and the first Ctrl-C also interrupts the function that is running.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+
+    def on_interrupt(signum: int, frame: object) -> None:
+        if loop.interrupted:
+            raise KeyboardInterrupt
+        log.warning("interrupted: nothing new starts; waiting for what is in flight (Ctrl-C again gives up)")
+        loop.interrupt()
+        if in_thread and loop.in_task:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

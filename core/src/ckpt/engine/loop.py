@@ -1,0 +1,478 @@
+"""The scheduling loop: takes every row of a run from Pending to its final state. One loop serves all executors.
+
+A row may be *computed* before it is *kept*. Computed: the function returned and its value is bytes; what waits for the
+row is released and may start. Kept: the bytes are durable; now the row is final and everybody is told. A write that
+fails for good in between makes the row Failed: what has started downstream finishes, what has not sees a failed input.
+
+Everything here runs in the thread of the flow; executors and writers only append to queues.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import deque
+from collections.abc import Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Literal
+
+from ckpt.engine.executors import Executor
+from ckpt.engine.maps import Column, columns_of, follows
+from ckpt.engine.plans import STATES, Code, Outcome, Plan, RunFacts, Work
+from ckpt.engine.runs import DROPPED, Rows
+from ckpt.engine.task_runner import run_call
+from ckpt.engine.writers import Writers
+from ckpt.errors import StoreUnavailable
+from ckpt.results import NoResult
+from ckpt.states import Running
+from ckpt.triggers import all_successful
+
+if TYPE_CHECKING:
+    from ckpt.calls import Call
+    from ckpt.engine.observers import Observers
+    from ckpt.states import State
+    from ckpt.tasks import Task
+
+__all__ = ["KeepValues", "Loop", "OnWriteError"]
+
+KeepValues = Literal["all", "terminal", "none"]
+OnWriteError = Literal["fail", "warn"]
+
+
+class Loop:
+    """One run of one graph. `run` returns when every row is final; `interrupt` brings it to an early end."""
+
+    def __init__(
+        self,
+        calls: Sequence[Call],
+        plans: Sequence[Plan],
+        facts: RunFacts,
+        executor: Executor,
+        observers: Observers,
+        *,
+        keep_values: KeepValues = "all",
+        on_write_error: OnWriteError = "fail",
+        drain_seconds: float = 30.0,
+    ) -> None:
+        n = len(calls)
+        self.rows = Rows(calls, plans)
+        self.calls, self.plans, self.facts = calls, plans, facts
+        self.executor, self.observers = executor, observers
+        self.keep_values, self.on_write_error, self.drain_seconds = keep_values, on_write_error, drain_seconds
+
+        self.inputs = [[call.index for call in call.inputs] for call in calls]
+        self.sources: list[list[int]] = []
+        """Per call, the calls whose values it reads."""
+        self.awaited: list[list[int]] = []
+        """Per call, the calls that must be computed before it starts (or expands)."""
+        self.followed: list[list[int]] = []
+        """Per call, the mapped calls whose children its own children follow, one by one."""
+        self.down: list[list[int]] = [[] for _ in range(n)]
+        """Per row, the rows that wait until it is computed."""
+        self.followers: list[list[int]] = [[] for _ in range(n)]
+        """Per call, the mapped calls that wait until it is expanded."""
+        self._wire()
+        self.waits = [len(self.awaited[i]) + len(self.followed[i]) for i in range(n)]
+        """Per row, how many of what it waits for are still to come."""
+        self.readers = [0] * n
+        """Per call, how many calls will still read its value."""
+        for sources in self.sources:
+            for source in sources:
+                self.readers[source] += 1
+        self.is_terminal = bytearray(not self.readers[i] for i in range(n))
+
+        self.asks = bytearray(call.task.trigger is not all_successful for call in calls)
+        """Per call: is its trigger asked even if all is well?"""
+        self.observed = bytearray(observers.watches(call.task) for call in calls)
+        """Per call: is somebody told of its changes?"""
+        self.trouble = bytearray(n)
+        """Per row: did something that it waits for not simply succeed? Then its trigger is asked."""
+        self.released = bytearray(n)
+        """Per row: is it computed or final, so that what waits for it could start?"""
+
+        self.columns: dict[int, list[Column]] = {}
+        """Per expanded mapped call, what its children get one each of."""
+        self.parts: dict[int, Sequence[Sequence[object] | str]] = {}
+        """Per row whose value is elsewhere, the elements of its parts that are mapped over."""
+        self.uncomputed: dict[int, int] = {}
+        self.unfinished: dict[int, int] = {}
+        """Per expanded mapped call, how many children are still to be computed, and to be final."""
+        self.writing: dict[int, Outcome] = {}
+        """Rows that are computed and not yet kept."""
+        self.acknowledged: deque[tuple[int, Exception | None]] = deque()
+        self.ready: deque[int] = deque(row for row in range(n) if not self.waits[row])
+        self.later: list[tuple[float, int]] = []
+        """Rows that wait for their next attempt, by time (a heap)."""
+        self.running: set[int] = set()
+        """Rows that the executor has."""
+        self.asleep = False
+        self.interrupted = False
+        self.in_task = False
+        """Is the executor working in this thread, where an interrupt may stop it?"""
+        self.writers = Writers(self._acknowledge, retries=facts.write_retries, delay=facts.write_retry_delay)
+
+    def _wire(self) -> None:
+        for number, call in enumerate(self.calls):
+            each = call.each or ()
+            followed = list(dict.fromkeys(e.call.index for e in each if e.call is not None and follows(e)))
+            mapped = [e.call.index for e in each if e.call is not None and not follows(e)]
+            awaited = list(dict.fromkeys([*self.inputs[number], *mapped, *(up.index for up in call.after)]))
+            self.awaited.append(awaited)
+            self.followed.append(followed)
+            self.sources.append(list(dict.fromkeys([*self.inputs[number], *mapped, *followed])))
+            for up in awaited:
+                self.down[up].append(number)
+            for up in followed:
+                self.followers[up].append(number)
+
+    # -- the loop itself
+
+    def run(self) -> Rows:
+        """Bring every row to its final state."""
+        ready, acknowledged = self.ready, self.acknowledged
+        try:
+            while not self.interrupted:
+                while ready and not self.interrupted:
+                    self._start(ready.popleft())
+                    if acknowledged:
+                        self._settle_writes()
+                if self.interrupted or not (self.running or self.later or self.writing):
+                    break
+                self._await(None)
+            if self.interrupted:
+                self._drain()
+        finally:
+            self.writers.close()
+        return self.rows
+
+    def interrupt(self) -> None:
+        """Start nothing new and come to an end; may be called from a signal handler."""
+        self.interrupted = True
+        self.executor.wake()
+
+    def _await(self, timeout: float | None) -> None:
+        """Wait for an outcome, an acknowledgement or the time of a next attempt."""
+        if self.later:
+            pause = max(0.0, self.later[0][0] - monotonic())
+            timeout = pause if timeout is None else min(pause, timeout)
+        self.asleep = True
+        finished = self.executor.wait(0 if self.acknowledged else timeout)
+        self.asleep = False
+        for work, outcome in finished:
+            self.running.discard(work.row)
+            self._attempted(work, outcome)
+        self._settle_writes()
+        while self.later and self.later[0][0] <= monotonic():
+            self.ready.append(heapq.heappop(self.later)[1])
+
+    def _acknowledge(self, row: int, error: Exception | None) -> None:
+        # In a thread of the writers: append first, then look, so that no sleeper is missed.
+        self.acknowledged.append((row, error))
+        if self.asleep:
+            self.executor.wake()
+
+    def _settle_writes(self) -> None:
+        while self.acknowledged:
+            row, error = self.acknowledged.popleft()
+            outcome = self.writing.pop(row, None)
+            if outcome is not None:
+                self._written(row, outcome, error)
+
+    def _drain(self) -> None:
+        """After an interrupt: let what runs and what is being written come to its end, cancel the rest."""
+        end = monotonic() + self.drain_seconds
+        for work in self.executor.cancel():
+            self.running.discard(work.row)
+        self.later.clear()
+        while (self.running or self.writing) and (left := end - monotonic()) > 0:
+            self._await(left)
+        self.writers.give_up(0)
+        self._settle_writes()
+        for row, outcome in list(self.writing.items()):
+            del self.writing[row]
+            self._written(row, outcome, StoreUnavailable("given up after an interrupt; run again"))
+        for row in reversed(range(len(self.rows.code))):  # children before their parents
+            if self.rows.code[row] < Code.SUCCESS:
+                self._finish(row, Code.CANCELLED, "the run was interrupted")
+
+    # -- starting
+
+    def _start(self, row: int) -> None:
+        call = self.rows.call_of[row]
+        if (self.trouble[row] or self.asks[call]) and self._held_back(row):
+            return
+        if row == call and self.calls[call].each is not None:
+            self._expand(row)
+            return
+        plan, values, children = self.plans[call], self.rows.value, self.rows.children
+        attempt = self.rows.attempts.get(row, 1) if self.rows.attempts else 1
+        if not children:
+            inputs = [values[up] for up in self.inputs[call]]
+            work = Work(plan, self.facts, inputs, row, None, 0, attempt)
+        elif row == call:
+            inputs = [self._value(up) for up in self.inputs[call]]
+            work = Work(plan, self.facts, inputs, row, None, 0, attempt)
+        else:
+            index = row - children[call].start
+            inputs = [self._value(up) for up in self.inputs[call]]
+            for column in self.columns[call]:
+                inputs.append(values[column[index]] if type(column) is range else column[index])
+            work = Work(plan, self.facts, inputs, row, index, len(children[call]), attempt)
+        self.rows.code[row] = Code.RUNNING
+        if self.observed[call] and self._replaced(row, Running()):
+            return
+        self.in_task = True
+        outcome = run_call(work) if plan.is_parameter else self.executor.submit(work)
+        self.in_task = False
+        if outcome is None:
+            self.running.add(row)
+        else:
+            self._attempted(work, outcome)
+
+    def _value(self, row: int) -> object:
+        """The value of a call as an input; of a mapped call the list of its children's."""
+        children = self.rows.children.get(row)
+        if children is None:
+            return self.rows.value[row]
+        return self.executor.gather([self.rows.value[child] for child in children])
+
+    def _held_back(self, row: int) -> bool:
+        """Ask the trigger; a row that may not run is finished here."""
+        call = self.rows.call_of[row]
+        task = self.calls[call].task
+        upstream = [*self.awaited[call], *self._ahead(row)]
+        states = self.rows.upstream_states(upstream)
+        if not states:
+            return False
+        if task.skip_on_upstream_skip and any(state.is_skipped() for state in states):
+            self._finish(row, Code.SKIPPED, "something upstream was skipped")
+            return True
+        why = ""
+        try:
+            if task.trigger(states):
+                return False
+        except Exception as error:  # noqa: BLE001  a person's function may raise anything
+            why = f" raised {said(error)}"
+        failed = [str(self.rows.path(up)) for up in upstream if self.rows.failed(up)]
+        more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""  # noqa: PLR2004  what fits a line
+        blame = f"; upstream failed: {', '.join(failed[:5])}{more}" if failed else ""
+        name = getattr(task.trigger, "__name__", repr(task.trigger))
+        self._finish(row, Code.TRIGGER_FAILED, f"trigger {name}{why or ' was not met'}{blame}")
+        return True
+
+    def _ahead(self, row: int) -> list[int]:
+        """What a row waits for because it is mapped: of a child the children it follows, of a parent what never expanded."""
+        call = self.rows.call_of[row]
+        if row == call:
+            return [up for up in self.followed[call] if up not in self.rows.children]
+        index = row - self.rows.children[call].start
+        return list(dict.fromkeys(column[index] for column in self.columns[call] if type(column) is range))
+
+    # -- mapped calls
+
+    def _expand(self, parent: int) -> None:
+        """Make the children of a mapped call."""
+        rows = self.rows
+        try:
+            columns = columns_of(self.calls[parent], rows, self.parts, self._value, self.executor.fill)
+        except Exception as error:  # noqa: BLE001  iterating a person's value may raise anything
+            rows.value[parent] = error
+            self._finish(parent, Code.FAILED, said(error))
+            return
+        count = len(columns[0])
+        children = rows.add_children(parent, count)
+        rows.code[parent] = Code.RUNNING
+        self.columns[parent] = columns
+        self.uncomputed[parent] = self.unfinished[parent] = count
+        self.trouble.extend(self.trouble[parent : parent + 1] * count)
+        self.released.extend(bytes(count))
+        self.down.extend([] for _ in children)
+        if self.followed[parent]:
+            for row in children:
+                waiting = 0
+                for up in self._ahead_of_new(row, columns, children.start):
+                    self.down[up].append(row)
+                    if not self.released[up]:
+                        waiting += 1
+                    elif rows.code[up] not in _SIMPLE:
+                        self.trouble[row] = 1
+                self.waits.append(waiting)
+                if not waiting:
+                    self.ready.append(row)
+        else:
+            self.waits.extend([0] * count)
+            self.ready.extend(children)
+        for follower in self.followers[parent]:
+            self._arrived(follower)
+        if not count:
+            self._finish(parent, Code.MAPPED, "mapped over nothing")
+
+    @staticmethod
+    def _ahead_of_new(row: int, columns: Sequence[Column], first: int) -> set[int]:
+        return {column[row - first] for column in columns if type(column) is range}
+
+    # -- finishing
+
+    def _attempted(self, work: Work, outcome: Outcome) -> None:
+        """An attempt came to its end."""
+        code, row = outcome.code, work.row
+        if code == Code.SUCCESS:
+            self._computed(work, outcome)
+        elif code in (Code.FAILED, Code.TIMED_OUT) and work.attempt <= self._task(row).max_retries:
+            self._retry(row, work.attempt, outcome)
+        else:
+            error = outcome.value
+            if code == Code.CANCELLED:
+                self.interrupt()
+            self.rows.value[row] = error if code in (Code.FAILED, Code.TIMED_OUT) else NoResult
+            self._finish(row, code, said(error) if code == Code.FAILED else str(error) or "interrupted")
+
+    def _retry(self, row: int, attempt: int, outcome: Outcome) -> None:
+        task = self._task(row)
+        delay = (task.seconds("retry_delay") or 0.0) * task.retry_backoff ** (attempt - 1)
+        delay = max(0.0, delay * (1 + task.retry_jitter * random.uniform(-1, 1)))  # noqa: S311  spreads load only
+        self.rows.attempts[row] = attempt + 1
+        self.rows.code[row] = Code.RETRYING
+        self.rows.messages[row] = (
+            f"attempt {attempt} of {task.max_retries + 1}: {said(outcome.value)}; the next one in {delay:.3g} s"
+        )
+        if self.observed[self.rows.call_of[row]] and self._replaced(row, self.rows.state(row)):
+            return
+        heapq.heappush(self.later, (monotonic() + delay, row))
+
+    def _computed(self, work: Work, outcome: Outcome) -> None:
+        row, rows, staged = work.row, self.rows, outcome.staged
+        rows.value[row] = outcome.value
+        if rows.messages:
+            rows.messages.pop(row, None)
+        if outcome.parts:
+            self.parts[row] = outcome.parts
+        handler = outcome.handler
+        if handler is not None:
+            rows.handlers[row] = handler
+        if outcome.write_error is not None or staged is None or staged.data is None:
+            self._written(row, outcome, outcome.write_error)
+            return
+        rows.code[row] = Code.SUCCESS
+        self.writing[row] = outcome
+        if not self._task(row).state_handlers:  # they may change the verdict, so nothing starts before them
+            self._release(row)
+        if handler is None and work.plan.keep is not None:
+            handler = work.plan.keep.handler
+        assert handler is not None, "staged by nobody"  # noqa: S101
+        self.writers.send(row, handler, staged)
+
+    def _written(self, row: int, outcome: Outcome, error: Exception | None) -> None:
+        """A computed value is kept, will not be, or was not to be: the row is final."""
+        if error is None:
+            if outcome.staged is not None:
+                self.rows.stored[row] = outcome.staged.stored
+            self._finish(row, Code.SUCCESS, "")
+            return
+        self.rows.write_errors[row] = error
+        message = f"computed, not kept: {said(error)}"
+        if self.on_write_error == "warn":
+            self.observers.warn(f"task {self.rows.path(row)}: {message}")
+            self._finish(row, Code.SUCCESS, message)
+        else:
+            self._finish(row, Code.FAILED, message)
+
+    def _finish(self, row: int, code: int, message: str) -> None:
+        """Make a row final, tell everybody, and free what waited for it."""
+        rows = self.rows
+        rows.code[row] = code
+        if message:
+            rows.messages[row] = message
+        call = rows.call_of[row]
+        if self.observed[call]:
+            self._replaced(row, rows.state(row))
+        self._release(row)
+        if row != call:
+            self.unfinished[call] -= 1
+            if not self.unfinished[call] and rows.code[call] < Code.SUCCESS:
+                self._finish(call, Code.MAPPED, "")
+        elif self.keep_values != "all":
+            self._drop_unread(call)
+
+    def _replaced(self, row: int, new: State) -> bool:
+        """Tell state handlers and listeners of a change; True if a handler has made the row final before its time."""
+        state = self.observers.changed(self.rows, row, new)
+        if state is new:
+            return False
+        code = next((place for place, kind in enumerate(STATES) if isinstance(state, kind)), Code.FAILED)
+        code = STATES.index(type(state)) if type(state) in STATES else code
+        self.rows.code[row] = code
+        self.rows.messages[row] = state.message
+        if state.kept is not new.kept and (state.kept.is_loaded or new.is_running()):
+            self.rows.value[row] = state.kept.value
+        if code < Code.SUCCESS or new.is_finished():
+            return False
+        self._finish_quietly(row)
+        return True
+
+    def _finish_quietly(self, row: int) -> None:
+        """What `_finish` does after telling everybody."""
+        call = self.rows.call_of[row]
+        self._release(row)
+        if row != call:
+            self.unfinished[call] -= 1
+            if not self.unfinished[call]:
+                self._finish(call, Code.MAPPED, "")
+
+    def _release(self, row: int) -> None:
+        """Free what waits for this row. Once more for a row that failed after it was computed: spread the news."""
+        rows = self.rows
+        call = rows.call_of[row]
+        simple = rows.code[row] in _SIMPLE if row not in rows.children else not self.trouble_inside(row)
+        if self.released[row]:
+            if not simple:
+                for down in [*self.down[row], *(self.down[call] if row != call else ())]:
+                    self.trouble[down] = 1
+            return
+        self.released[row] = 1
+        for down in self.down[row]:
+            if not simple:
+                self.trouble[down] = 1
+            self._arrived(down)
+        if row != call:
+            self.uncomputed[call] -= 1
+            if not self.uncomputed[call]:
+                self._release(call)
+        elif row not in rows.children:
+            for follower in self.followers[row]:  # it will never expand
+                self.trouble[follower] |= not simple
+                self._arrived(follower)
+
+    def trouble_inside(self, parent: int) -> bool:
+        """Did a child of this mapped call not simply succeed?"""
+        return any(self.rows.code[child] not in _SIMPLE for child in self.rows.children[parent])
+
+    def _arrived(self, row: int) -> None:
+        self.waits[row] -= 1
+        if not self.waits[row]:
+            self.ready.append(row)
+
+    def _drop_unread(self, call: int) -> None:
+        """Forget the values that nobody in the flow needs any more; what is kept is read back when asked for."""
+        self.columns.pop(call, None)
+        for source in self.sources[call]:
+            self.readers[source] -= 1
+        for row in [*self.sources[call], call]:
+            if self.readers[row] or (self.is_terminal[row] and self.keep_values == "terminal"):
+                continue
+            for one in self.rows.children.get(row, (row,)):
+                if self.rows.code[one] in _SIMPLE and one not in self.writing:
+                    self.rows.value[one] = DROPPED
+            self.parts.pop(row, None)
+
+    def _task(self, row: int) -> Task:
+        return self.calls[self.rows.call_of[row]].task
+
+
+_SIMPLE = frozenset({Code.SUCCESS, Code.CACHED})
+
+
+def said(error: object) -> str:
+    """An error in one line: its type, and its message if it has one."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

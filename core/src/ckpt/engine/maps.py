@@ -1,0 +1,80 @@
+"""How a mapped call becomes children: one element a child from each mapped input.
+
+An input that is mapped over is a sequence given in the flow, the value of a call, a part of such a value, or another
+mapped call; of the last each child follows the child with its number, as soon as that one is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ckpt.arguments import Slot, resolve
+from ckpt.engine.plans import Code
+from ckpt.errors import ConfigError
+from ckpt.results import Held
+
+if TYPE_CHECKING:
+    from ckpt.calls import Call, Each
+    from ckpt.engine.runs import Rows
+
+__all__ = ["Column", "columns_of", "elements", "follows"]
+
+Column = range | Sequence[object]
+"""One mapped input: the rows of the children that are followed, or the elements themselves."""
+
+
+def follows(each: Each) -> bool:
+    """Does this input follow another mapped call, child by child?"""
+    return each.call is not None and each.call.is_mapped and type(each.look) is Slot
+
+
+def elements(look: object, value: object) -> list[object]:
+    """The elements of the part of `value` that the template `look` finds.
+
+    Raises: `ConfigError` for something that has no elements to map over.
+    """
+    part: Any = resolve(look, (value,))
+    if isinstance(part, str | bytes | bytearray | dict) or not hasattr(part, "__iter__"):
+        hint = "; map over list(d.items())" if isinstance(part, dict) else "; return a list"
+        raise ConfigError(f"cannot map over a {type(part).__name__}{hint}")
+    return list(part)
+
+
+def columns_of(
+    call: Call,
+    rows: Rows,
+    parts: Mapping[int, Sequence[Sequence[object] | str]],
+    value_of: Callable[[int], object],
+    fill: Callable[[object, Sequence[object]], object],
+) -> list[Column]:
+    """The mapped inputs of `call`, all of one length.
+
+    `parts` has the elements of values that are elsewhere, `fill` fills a template where its inputs are.
+
+    Raises: `ConfigError` for lengths that differ, and for an input that has no elements.
+    """
+    columns: list[Column] = []
+    for each in call.each or ():
+        if each.call is None:
+            inputs = [value_of(source.index) for source in call.inputs]
+            columns.append([fill(element, inputs) for element in each.elements])
+            continue
+        source = each.call.index
+        if follows(each) and source in rows.children:
+            columns.append(rows.children[source])
+            continue
+        if rows.code[source] not in (Code.SUCCESS, Code.CACHED, Code.MAPPED, Code.RUNNING):
+            raise ConfigError(f"nothing to map over: {each.call.slug} has no value")
+        value = value_of(source)
+        if isinstance(value, Held):
+            part = parts[source][list(rows.plans[source].splits).index(each.look)]
+            if isinstance(part, str):
+                raise ConfigError(part)
+            columns.append(part)
+        else:
+            columns.append(elements(each.look, value))
+    if len({len(column) for column in columns}) > 1:
+        lengths = ", ".join(str(len(column)) for column in columns)
+        raise ConfigError(f"{call.slug} maps over inputs of different lengths: {lengths}")
+    return columns

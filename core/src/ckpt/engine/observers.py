@@ -1,0 +1,119 @@
+"""Tells state handlers and plugins what changed, and takes a state handler's word for what the state should be.
+
+Listeners are collected once a run. One that raises is reported once and not asked again in this run; it never
+changes what happens to the flow. A state handler does: what it raises fails the task.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ckpt import plugins
+from ckpt.engine.plans import RunFacts
+from ckpt.ledgers import Source, TaskRecord
+from ckpt.results import SafeResult
+from ckpt.states import Failed, Pending, State
+
+if TYPE_CHECKING:
+    from ckpt.engine.runs import Rows
+    from ckpt.tasks import Task
+
+__all__ = ["Observers"]
+
+log = logging.getLogger("ckpt")
+
+Listener = Callable[..., object]
+
+
+class Observers:
+    """Everybody who wants to know of one run."""
+
+    def __init__(self, facts: RunFacts) -> None:
+        self._facts = facts
+        self._listeners = {
+            name: list(plugins.listeners(name))
+            for name in ("ckpt_run_started", "ckpt_task_changed", "ckpt_run_ended")
+        }
+        self._last: dict[int, State] = {}
+        self._started: dict[int, datetime] = {}
+
+    def watches(self, task: Task) -> bool:
+        """Is anybody to be told of this task's changes?"""
+        return bool(task.state_handlers or self._listeners["ckpt_task_changed"])
+
+    def run_started(self) -> None:
+        """Tell that the run has started."""
+        self._tell("ckpt_run_started", run=self._facts)
+
+    def run_ended(self, state: State) -> None:
+        """Tell that the run has ended."""
+        self._tell("ckpt_run_ended", run=self._facts, state=state)
+
+    def changed(self, rows: Rows, row: int, new: State) -> State:
+        """Tell of a task's new state; answer the state that it shall have."""
+        task = rows.calls[rows.call_of[row]].task
+        old = self._last.get(row) or Pending()
+        state = handled(task.state_handlers, task, old, new)
+        if task.state_handlers:
+            self._last[row] = state
+        if self._listeners["ckpt_task_changed"]:
+            self._tell("ckpt_task_changed", run=self._facts, record=self._record(rows, row, state))
+        return state
+
+    def warn(self, message: str) -> None:
+        """Say something that a person must see."""
+        log.warning("%s", message)
+
+    def _record(self, rows: Rows, row: int, state: State) -> TaskRecord:
+        now = datetime.now(UTC)
+        if state.is_running():
+            self._started.setdefault(row, now)
+        call = rows.calls[rows.call_of[row]]
+        keep = rows.plans[rows.call_of[row]].keep
+        error = rows.value[row] if state.is_failed() else None
+        final = state.is_finished()
+        safe = state.safe_value
+        return TaskRecord(
+            run=self._facts.id,
+            call=rows.path(row),
+            state=state.name,
+            message=state.message,
+            attempt=rows.attempts.get(row, 1),
+            started=self._started.get(row),
+            ended=now if final else None,
+            safe=safe if isinstance(safe, SafeResult) else None,
+            outcome=rows.outcome(row) if final else "",
+            inputs={source.slug: (Source(rows.path(source.index), rows.digest(source.index)),) for source in call.inputs}
+            if final
+            else {},
+            handler=repr(keep.handler) if keep else None,
+            level=keep.level if keep else None,
+            error="".join(traceback.format_exception(error)) if isinstance(error, BaseException) else None,
+        )
+
+    def _tell(self, name: str, **facts: Any) -> None:
+        for listener in list(self._listeners[name]):
+            try:
+                listener(**facts)
+            except Exception:
+                self._listeners[name].remove(listener)
+                log.exception("a listener for %s failed and is not told any more in this run: %r", name, listener)
+
+
+def handled(handlers: Any, subject: object, old: State, new: State) -> State:
+    """Ask each state handler in turn; a handler that raises makes the state `Failed`."""
+    state = new
+    for handler in handlers:
+        try:
+            state = handler(subject, old, state) or state
+        except Exception as error:  # noqa: BLE001  a person's function may raise anything
+            name = getattr(handler, "__name__", repr(handler))
+            log.exception("state handler %s of %r failed", name, subject)
+            return Failed(f"state handler {name} raised {type(error).__name__}: {error}", error)
+        if not isinstance(state, State):
+            return Failed(f"state handler {handler!r} returned {state!r}; return a State, or None to leave it")
+    return state

@@ -1,0 +1,170 @@
+"""What a run decides once for each call, so that one task run costs little, and what travels to a worker.
+
+`Plan` is per call, `Work` per attempt of a task run, `Outcome` what comes back. A plan holds no part of the
+graph, so it can be pickled to another process.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from ckpt.calls import CallPath
+from ckpt.handlers import ResultHandler, Staged
+from ckpt.keys import KeyTemplate, map_part
+from ckpt.states import (
+    Cached,
+    Cancelled,
+    Failed,
+    Mapped,
+    Pending,
+    Retrying,
+    Running,
+    Skipped,
+    State,
+    Success,
+    TimedOut,
+    TriggerFailed,
+)
+
+__all__ = ["Code", "Keep", "Outcome", "Plan", "RunFacts", "Work"]
+
+STATES: tuple[type[State], ...] = (
+    Pending,
+    Retrying,
+    Running,
+    Success,
+    Cached,
+    Skipped,
+    Mapped,
+    Failed,
+    TimedOut,
+    TriggerFailed,
+    Cancelled,
+)
+"""The state of each code: a column of states is a bytearray of places in this tuple."""
+
+
+class Code:
+    """Places in `STATES`. Below `SUCCESS` is unfinished, from `FAILED` on is failed."""
+
+    PENDING, RETRYING, RUNNING, SUCCESS, CACHED, SKIPPED, MAPPED, FAILED, TIMED_OUT, TRIGGER_FAILED, CANCELLED = range(11)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a task may know of the run it is in; goes to workers and to listeners."""
+
+    id: str
+    """Ordered by time."""
+    flow: str
+    """The flow's name."""
+    started: datetime
+    """UTC."""
+    parameters: dict[str, object]
+    executor: str
+    """Name of the executor."""
+    calls: int
+    """How many calls the graph has; mapped children come on top."""
+    write_retries: int = 3
+    """Further attempts of a write that failed for a passing reason."""
+    write_retry_delay: float = 0.2
+    """Seconds before the second attempt of a write; doubles, with jitter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How the values of one call are kept."""
+
+    handler: ResultHandler
+    template: KeyTemplate
+    """The key template with everything bound but `map` and `attempt`."""
+    level: str
+    """Which level chose the handler: task, flow, global, storage, or parameter."""
+    fallback: Keep | None = None
+    """For a value that the handler cannot serialize (parameters only)."""
+
+    def key(self, work: Work) -> str:
+        """The key for one attempt of one task run."""
+        place = "" if work.index is None else map_part(work.index, work.width)
+        return self.template.render(map=place, attempt=work.attempt)
+
+
+class Plan:
+    """One call, ready to run any number of times."""
+
+    __slots__ = ("args", "call", "is_async", "is_parameter", "keep", "kwargs", "name", "run", "splits", "timeout")
+
+    def __init__(
+        self,
+        call: str,
+        name: str,
+        run: Callable[..., Any],
+        args: Sequence[object],
+        kwargs: dict[str, object],
+        *,
+        timeout: float | None,
+        keep: Keep | None,
+        splits: Sequence[object] = (),
+        is_parameter: bool = False,
+    ) -> None:
+        self.call = call
+        self.name = name
+        self.run = run
+        self.args = args
+        self.kwargs = kwargs
+        self.is_async = inspect.iscoroutinefunction(run)
+        self.is_parameter = is_parameter
+        self.timeout = timeout
+        self.keep = keep
+        self.splits = splits
+        """Templates over one slot, the value: the parts that calls downstream map over."""
+
+
+class Work:
+    """One attempt of one task run: a plan with its inputs."""
+
+    __slots__ = ("attempt", "facts", "index", "inputs", "plan", "row", "width")
+
+    def __init__(
+        self,
+        plan: Plan,
+        facts: RunFacts,
+        inputs: Sequence[object],
+        row: int,
+        index: int | None,
+        width: int,
+        attempt: int,
+    ) -> None:
+        self.plan = plan
+        self.facts = facts
+        self.inputs = inputs
+        self.row = row
+        self.index = index
+        self.width = width
+        """How many children the mapped call has; 0 for a call that is not mapped."""
+        self.attempt = attempt
+
+    @property
+    def path(self) -> CallPath:
+        """Which task run this is."""
+        return CallPath(self.plan.call, self.index)
+
+
+class Outcome(NamedTuple):
+    """What came of one attempt."""
+
+    code: int
+    value: object = None
+    """The value, or what stands for it (`Held`) where it stays elsewhere; of a failure the exception."""
+    staged: Staged | None = None
+    """The value as bytes, where it is to be kept; still to be sent if it has data."""
+    handler: ResultHandler | None = None
+    """The handler that staged it, where it is not the plan's own."""
+    write_error: Exception | None = None
+    """Why the value is not kept, for good."""
+    parts: Sequence[Sequence[object] | str] = ()
+    """For each of the plan's splits its elements, or why there are none; only where the value stays elsewhere."""

@@ -1,0 +1,179 @@
+"""What one run knows, in columns.
+
+A row is a task run: rows 0 … n-1 are the flow's calls, in order; the children of a mapped call get consecutive rows
+when its length is known. Columns instead of an object for each task run keep the cost per task flat: Python's cyclic
+garbage collector has nothing to walk. `State` and `Result` are built when somebody asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from ckpt.calls import Call, CallPath
+from ckpt.engine.plans import STATES, Code, Plan
+from ckpt.errors import NotFound
+from ckpt.handlers import ResultHandler, Stored
+from ckpt.results import Held, NoResult, Result, SafeResult
+from ckpt.states import State
+
+__all__ = ["DROPPED", "FlowResults", "Rows"]
+
+
+class _Dropped(Held):
+    """In the place of a value that was dropped to save memory and is kept nowhere."""
+
+    def load(self) -> object:
+        raise NotFound(
+            "this value was dropped when nothing needed it any more, and it is not kept: "
+            'run with keep_values="all", or with checkpointing on'
+        )
+
+    def __reduce__(self) -> str:
+        return "DROPPED"
+
+    def __repr__(self) -> str:
+        return "<dropped>"
+
+
+DROPPED: Final = _Dropped()
+
+
+class Rows:
+    """The columns of one run."""
+
+    def __init__(self, calls: Sequence[Call], plans: Sequence[Plan]) -> None:
+        n = len(calls)
+        self.calls = calls
+        self.plans = plans
+        self.code = bytearray(n)
+        """Per row, the state: a place in `STATES`."""
+        self.value: list[object] = [NoResult] * n
+        """Per row the value, of a failed one the exception; `Held` where it is elsewhere."""
+        self.stored: list[Stored | None] = [None] * n
+        """Per row where the value is kept; None if it is not, or not yet."""
+        self.call_of = list(range(n))
+        """Per row the number of its call."""
+        self.children: dict[int, range] = {}
+        """The rows of a mapped call's children."""
+        self.handlers: dict[int, ResultHandler] = {}
+        """Rows that were not kept by their plan's own handler."""
+        self.messages: dict[int, str] = {}
+        self.attempts: dict[int, int] = {}
+        """Rows that needed more than one attempt."""
+        self.write_errors: dict[int, BaseException] = {}
+
+    def add_children(self, parent: int, count: int) -> range:
+        """Give a mapped call `count` rows for its children."""
+        first = len(self.code)
+        self.code.extend(bytes(count))
+        self.value.extend([NoResult] * count)
+        self.stored.extend([None] * count)
+        self.call_of.extend([parent] * count)
+        rows = self.children[parent] = range(first, first + count)
+        return rows
+
+    def index(self, row: int) -> int | None:
+        """The map index of a row, None for a row that is a call."""
+        call = self.call_of[row]
+        return None if row == call else row - self.children[call].start
+
+    def path(self, row: int) -> CallPath:
+        """Which task run a row is."""
+        return CallPath(self.calls[self.call_of[row]].slug, self.index(row))
+
+    def handler(self, row: int) -> ResultHandler | None:
+        """The handler that keeps the row's value."""
+        keep = self.plans[self.call_of[row]].keep
+        return self.handlers.get(row) or (keep and keep.handler)
+
+    def result(self, row: int) -> Result:
+        """The row's value beside its safe value; reads nothing."""
+        stored, handler, value = self.stored[row], self.handler(row), self.value[row]
+        if stored is None or handler is None:
+            return Result(value)
+        return Result(NoResult if value is DROPPED else value, SafeResult.of(stored, handler), handler)
+
+    def state(self, row: int) -> State:
+        """The row's state as it stands now."""
+        kind, message = STATES[self.code[row]], self.messages.get(row, "")
+        children = self.children.get(row)
+        if children is not None:
+            return kind(message, map_states=[self.state(child) for child in children])
+        return kind(message, kept=self.result(row))
+
+    def upstream_states(self, rows: Sequence[int]) -> list[State]:
+        """The states of `rows`, a mapped call with each of its children instead of itself."""
+        flat: list[State] = []
+        for row in rows:
+            flat.extend(map(self.state, self.children.get(row) or (row,)))
+        return flat
+
+    def digest(self, row: int) -> str | None:
+        """The content digest of the row's value, None where it has none."""
+        stored = self.stored[row]
+        return stored.digest if stored else None
+
+    def outcome(self, row: int) -> str:
+        """What came of keeping the row's value, for a row that is final."""
+        if self.stored[row] is not None:
+            return "stored"
+        if row in self.write_errors:
+            return f"failed: {self.write_errors[row]}"
+        if row in self.children or self.code[row] not in (Code.SUCCESS, Code.CACHED):
+            return ""
+        return "off" if self.calls[self.call_of[row]].task.checkpoint else "opted out"
+
+    def failed(self, row: int) -> bool:
+        """Did the row fail, or a child of it?"""
+        children = self.children.get(row)
+        if children is None:
+            return self.code[row] >= Code.FAILED
+        return any(self.code[child] >= Code.FAILED for child in children)
+
+
+class FlowResults(Mapping[Call, State]):
+    """The value of a flow's state: the state of each of its calls, in order.
+
+    Looked up by the call itself, by its slug or call path (`"add-1"`, `"add-1[7]"`), or by the name of a task
+    that is called once. In another process the calls are gone and the keys are slugs.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def __getitem__(self, key: Call | str) -> State:
+        if isinstance(key, Call):
+            calls = self._rows.calls
+            if not (0 <= key.index < len(calls) and calls[key.index] is key):
+                raise KeyError(f"{key!r} is not a call of this flow")
+            return self._rows.state(key.index)
+        return self._rows.state(self._row(str(key)))
+
+    def _row(self, text: str) -> int:
+        stem, bracket, index = text.partition("[")
+        rows = self._rows
+        found = [call.index for call in rows.calls if call.slug == stem]
+        found = found or [call.index for call in rows.calls if call.task.name == stem]
+        if len(found) != 1:
+            what = "is called more than once" if found else "is no call"
+            raise KeyError(f"{stem!r} {what}; the calls are {', '.join(call.slug for call in rows.calls[:20])}")
+        if not bracket:
+            return found[0]
+        number = index.removesuffix("]")
+        children = rows.children.get(found[0], range(0))
+        if not number.isdecimal() or int(number) >= len(children):
+            raise KeyError(f"{text!r}: {stem} has {len(children)} mapped children, numbered from 0")
+        return children[int(number)]
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(self._rows.calls)
+
+    def __len__(self) -> int:
+        return len(self._rows.calls)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return dict, ({call.slug: state for call, state in self.items()},)
+
+    def __repr__(self) -> str:
+        return "{" + ", ".join(f"{call.slug}: {state!r}" for call, state in self.items()) + "}"

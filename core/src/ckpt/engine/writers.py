@@ -1,0 +1,132 @@
+"""Brings staged bytes to storage behind the flow, and says for each when it is durable.
+
+At most 64 MiB are in flight: `send` waits for room. A handler gets as many threads as it can use (`writers`, at most 16)
+and each takes what is queued, up to the handler's `batch`, so that puts can share a cost (a folder's fsync).
+A write that fails for a passing reason is tried again, alone; the task never is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+
+from ckpt.engine.task_runner import is_passing, pause_before
+from ckpt.errors import StoreUnavailable
+from ckpt.handlers import ResultHandler, Staged
+
+__all__ = ["IN_FLIGHT_BYTES", "MOST_WRITERS", "Writers"]
+
+IN_FLIGHT_BYTES = 64 << 20
+MOST_WRITERS = 16
+
+_Job = tuple[int, Staged]
+
+
+class Writers:
+    """The writers of one run. `acknowledge(row, error)` is called from their threads, once for each send."""
+
+    def __init__(self, acknowledge: Callable[[int, Exception | None], None], *, retries: int, delay: float) -> None:
+        self._acknowledge = acknowledge
+        self._retries = retries
+        self._delay = delay
+        self._lanes: dict[int, _Lane] = {}
+        self.lock = threading.Lock()
+        """Guards everything here and in the lanes."""
+        self._room = threading.Condition(self.lock)
+        self.in_flight = 0
+        """Bytes sent and not yet acknowledged."""
+        self.given_up = threading.Event()
+
+    def send(self, row: int, handler: ResultHandler, staged: Staged) -> None:
+        """Queue staged bytes; returns once they fit into what may be in flight."""
+        lane = self._lanes.get(id(handler))
+        if lane is None:
+            lane = self._lanes[id(handler)] = _Lane(self, handler)
+        size = len(staged.data or b"")
+        with self.lock:
+            while self.in_flight and self.in_flight + size > IN_FLIGHT_BYTES:
+                self._room.wait()
+            self.in_flight += size
+            lane.queue.append((row, staged))
+            if lane.idle:
+                lane.ready.notify()
+            if len(lane.queue) > lane.idle and lane.threads < min(handler.writers, MOST_WRITERS):
+                lane.threads += 1
+                threading.Thread(target=lane.work, name="ckpt-writer", daemon=True).start()
+
+    def write(self, handler: ResultHandler, jobs: list[_Job]) -> None:
+        """Send a batch and acknowledge each part of it, trying again what failed for a passing reason."""
+        attempt = 0
+        while jobs:
+            try:
+                answers = handler.send([staged for _, staged in jobs])
+            except Exception as error:  # noqa: BLE001  a plugin may raise anything; every value's outcome is recorded
+                answers = [error] * len(jobs)  # type: ignore[list-item]
+            attempt += 1
+            again: list[_Job] = []
+            for job, error in zip(jobs, answers, strict=True):
+                if error is None or attempt > self._retries or not is_passing(error) or self.given_up.is_set():
+                    self._done(job, error)
+                else:
+                    again.append(job)
+            jobs = again
+            if jobs:
+                self.given_up.wait(pause_before(attempt, self._delay))
+
+    def _done(self, job: _Job, error: Exception | None) -> None:
+        row, staged = job
+        with self.lock:
+            self.in_flight -= len(staged.data or b"")
+            self._room.notify_all()
+        self._acknowledge(row, error)
+
+    def close(self) -> None:
+        """Let the threads end once their queues are empty."""
+        with self.lock:
+            for lane in self._lanes.values():
+                lane.closed = True
+                lane.ready.notify_all()
+
+    def give_up(self, seconds: float) -> None:
+        """Wait `seconds` for what is in flight, then fail the rest of it."""
+        end = monotonic() + seconds
+        with self.lock:
+            while self.in_flight and (left := end - monotonic()) > 0:
+                self._room.wait(left)
+        self.given_up.set()
+        dropped: list[_Job] = []
+        with self.lock:
+            for lane in self._lanes.values():
+                dropped.extend(lane.queue)
+                lane.queue.clear()
+        for job in dropped:
+            self._done(job, StoreUnavailable("given up after an interrupt: the storage was too slow; run again"))
+        self.close()
+
+
+class _Lane:
+    """The queue and threads of one handler."""
+
+    def __init__(self, writers: Writers, handler: ResultHandler) -> None:
+        self.writers = writers
+        self.handler = handler
+        self.queue: deque[_Job] = deque()
+        self.threads = 0
+        self.idle = 0
+        self.closed = False
+        self.ready = threading.Condition(writers.lock)
+
+    def work(self) -> None:
+        most = max(1, self.handler.batch)
+        while True:
+            with self.ready:
+                while not self.queue:
+                    if self.closed:
+                        return
+                    self.idle += 1
+                    self.ready.wait()
+                    self.idle -= 1
+                jobs = [self.queue.popleft() for _ in range(min(most, len(self.queue)))]
+            self.writers.write(self.handler, jobs)

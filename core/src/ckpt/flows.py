@@ -1,0 +1,263 @@
+"""Flows: graphs of calls, built in a `with Flow(…)` block or by `@flow` on a function, and run as often as one likes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import Token
+from difflib import get_close_matches
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, overload
+
+from ckpt import building, config
+from ckpt.calls import Call, inputs_of
+from ckpt.engine.choices import Decision, decide
+from ckpt.engine.executors import Executor
+from ckpt.engine.flow_runner import run_flow
+from ckpt.engine.loop import KeepValues
+from ckpt.errors import ConfigError
+from ckpt.handlers import ResultHandler
+from ckpt.keys import slug
+from ckpt.logs import show_messages
+from ckpt.results import NoResult
+from ckpt.states import State
+from ckpt.storage import Storage
+from ckpt.tasks import Parameter, StateHandler, Task
+
+if TYPE_CHECKING:
+    from ckpt.pictures import Picture
+
+__all__ = ["Flow", "flow"]
+
+
+class Flow:
+    """A graph of calls of tasks.
+
+    `name`: shown, and part of every key. `result_handler`: keeps the values of tasks that have none of their own.
+    `storage`: a type name, URL or `Storage`, instead of the setting `flows.storage`; the handler that matches it
+    is the last choice. `executor`: a name or object, instead of `flows.executor`. `state_handlers`: called with
+    `(flow, old, new)` when the flow's state changes. `reference_tasks`: the calls that decide whether the flow
+    succeeded; by default those that nothing waits for.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        result_handler: ResultHandler | None = None,
+        storage: str | Storage | None = None,
+        executor: str | Executor | None = None,
+        state_handlers: Sequence[StateHandler] = (),
+    ) -> None:
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigError(f"a flow has a name: Flow('my flow'), not Flow({name!r})")
+        if isinstance(result_handler, type) and issubclass(result_handler, ResultHandler):
+            raise ConfigError(
+                f"flow {name!r}: result_handler is a class; give an object: {result_handler.__name__}(…)"
+            )
+        if result_handler is not None and not isinstance(result_handler, ResultHandler):
+            raise ConfigError(f"flow {name!r}: result_handler is {result_handler!r}; give a ResultHandler object")
+        if isinstance(executor, type):
+            raise ConfigError(f"flow {name!r}: executor is a class; give an object: {executor.__name__}()")
+        self.name = name
+        self.result_handler = result_handler
+        self.storage = Storage.parse(storage) if isinstance(storage, str) else storage
+        self.executor = executor
+        self.state_handlers = tuple(state_handlers)
+        self.calls: list[Call] = []
+        self._slugs: Counter[str] = Counter()
+        self._reference: list[Call] | None = None
+        self._tokens: list[Token[Flow | None]] = []
+
+    # -- building
+
+    def __enter__(self) -> Self:
+        self._tokens.append(building.enter(self))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        building.leave(self._tokens.pop())
+
+    def adopt(self, call: Call) -> None:
+        """Make `call` part of this flow; what is part of it already stays as it is.
+
+        Raises: `ConfigError` for a call of another flow, or a second parameter of the same name.
+        """
+        if call.flow is self:
+            return
+        if call.flow is not None:
+            raise ConfigError(f"{call!r} belongs to flow {call.flow.name!r} and cannot be used in {self.name!r}")
+        if isinstance(call, Parameter) and call.name in self.parameters():
+            raise ConfigError(f"flow {self.name!r} has a parameter {call.name!r} already; use that one")
+        stem = slug(call.task.name)
+        self._slugs[stem] += 1
+        number = self._slugs[stem]
+        call.slug = call.name if isinstance(call, Parameter) else f"{stem[: 79 - len(str(number))]}-{number}"
+        call.index = len(self.calls)
+        call.flow = self
+        self.calls.append(call)
+
+    def add_call(
+        self,
+        task: Task,
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        *,
+        upstream: Sequence[Call] = (),
+        mapped: bool = False,
+    ) -> Call:
+        """Add one call of `task`; what `task(…)` and `task.map(…)` do inside `with flow:`.
+
+        Raises: `TypeError` for arguments that the task does not take.
+        """
+        try:
+            task.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"task {task.name}: {error}") from None
+        call = Call(task, None)
+        inputs_of(call, self.adopt, args, kwargs, mapped=mapped)
+        self.adopt(call)
+        if isinstance(upstream, Call):
+            raise TypeError(f"upstream_tasks is a list of calls: upstream_tasks=[{upstream!r}]")
+        call.set_upstream(*upstream)
+        return call
+
+    def parameters(self) -> dict[str, Parameter]:
+        """The flow's parameters by name."""
+        return {call.name: call for call in self.calls if isinstance(call, Parameter)}
+
+    def reference_tasks(self) -> list[Call]:
+        """The calls that decide whether the flow succeeded."""
+        if self._reference is not None:
+            return list(self._reference)
+        used = {up for call in self.calls for up in call.upstream}
+        return [call for call in self.calls if call not in used]
+
+    def set_reference_tasks(self, calls: Iterable[Call]) -> None:
+        """Let `calls` decide whether the flow succeeded, instead of those that nothing waits for."""
+        chosen = list(calls)
+        for call in chosen:
+            if call not in self.calls:
+                raise ConfigError(f"{call!r} is not a call of flow {self.name!r}, so it cannot decide for it")
+        self._reference = chosen
+
+    # -- running
+
+    def run(
+        self,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        executor: str | Executor | None = None,
+        checkpointing: bool | None = None,
+        keep_values: KeepValues = "all",
+        **more: object,
+    ) -> State:
+        """Run every task and return the flow's final state, once everything is kept or has failed.
+
+        `parameters` (or keywords of the same names) fill the flow's parameters. `executor`: a name or object.
+        `checkpointing`: goes over the setting `flows.checkpointing`. `keep_values`: `"all"` values stay in memory,
+        or only the `"terminal"` ones that nothing reads, or `"none"`; the others are read back when asked for.
+
+        Raises: `ConfigError` (a cycle, a missing or unknown parameter, a setting that cannot be right), `PluginNotFound`,
+        `AccessDenied`, all before any task has run; `FlowInterrupted` after Ctrl-C.
+        """
+        values = self.fill_parameters({**(parameters or {}), **more})
+        if keep_values not in ("all", "terminal", "none"):
+            raise ConfigError(f'keep_values is "all", "terminal" or "none", not {keep_values!r}')
+        if checkpointing is not None and not isinstance(checkpointing, bool):
+            raise ConfigError(f"checkpointing is True or False, not {checkpointing!r}")
+        recorded = building.record_run(self, values)
+        if recorded is not None:
+            return recorded
+        self.check()
+        show_messages()
+        return run_flow(self, values, executor=executor, checkpointing=checkpointing, keep_values=keep_values)
+
+    def fill_parameters(self, given: Mapping[str, object]) -> dict[str, object]:
+        """The value of each parameter: given, else its default.
+
+        Raises: `ConfigError` naming what is missing or unknown.
+        """
+        known = self.parameters()
+        for name in given:
+            if name not in known:
+                near = get_close_matches(name, known, 1)
+                there = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'none'}"
+                raise ConfigError(f"flow {self.name!r} has no parameter {name!r}: {there}")
+        values = {name: given.get(name, parameter.default) for name, parameter in known.items()}
+        missing = [name for name, value in values.items() if value is NoResult]
+        if missing:
+            raise ConfigError(
+                f"flow {self.name!r} needs a value for {', '.join(missing)}: "
+                f"flow.run({', '.join(f'{name}=…' for name in missing)})"
+            )
+        return values
+
+    def check(self) -> None:
+        """Look for what would keep the flow from running.
+
+        Raises: `ConfigError` naming the calls of a cycle in their order.
+        """
+        waits = {call: len(call.upstream) for call in self.calls}
+        down: dict[Call, list[Call]] = {call: [] for call in self.calls}
+        for call in self.calls:
+            for up in call.upstream:
+                down[up].append(call)
+        ready = [call for call, waiting in waits.items() if not waiting]
+        while ready:
+            for call in down[ready.pop()]:
+                waits[call] -= 1
+                if not waits[call]:
+                    ready.append(call)
+        stuck = [call for call, waiting in waits.items() if waiting]
+        if stuck:
+            path = [stuck[0]]
+            while path[-1] not in path[:-1]:
+                path.append(next(up for up in path[-1].upstream if waits[up]))
+            cycle = path[path.index(path[-1]) :][::-1]
+            raise ConfigError(f"flow {self.name!r} has a cycle: {' → '.join(call.slug for call in cycle)}")
+
+    def explain(self, *, checkpointing: bool | None = None) -> Decision:
+        """Which handler would keep each task's value, who chose it, and whether checkpointing is on; prints as a table."""
+        return decide(self, config.load(), checkpointing)
+
+    def visualize(self, state: State | None = None) -> Picture:
+        """The graph as a picture: prints as text, shows as SVG where graphviz is installed; coloured by `state`."""
+        from ckpt.pictures import Picture
+
+        return Picture(self, state)
+
+    def __repr__(self) -> str:
+        return f"<Flow {self.name!r}: {len(self.calls)} calls>"
+
+
+@overload
+def flow(build: Callable[..., Any], /) -> Flow: ...
+@overload
+def flow(**settings: Any) -> Callable[[Callable[..., Any]], Flow]: ...
+def flow(build: Callable[..., Any] | None = None, /, **settings: Any) -> Any:
+    """Make a flow of a function that calls tasks: `@flow`, or `@flow(name=…, result_handler=…)` as for `Flow`.
+
+    The function is called once, now; each of its arguments is a `Parameter` with the argument's default. The calls
+    that it returns, if any, are the reference tasks.
+    """
+    if build is None:
+        return functools.partial(_build, settings=settings)
+    return _build(build, settings={})
+
+
+def _build(build: Callable[..., Any], settings: Mapping[str, Any]) -> Flow:
+    made = Flow(**{"name": build.__name__.replace("_", "-"), **settings})
+    with made:
+        arguments = {
+            name: Parameter(name, NoResult if p.default is inspect.Parameter.empty else p.default)
+            for name, p in inspect.signature(build).parameters.items()
+        }
+        returned = build(**arguments)
+    ends = [returned] if isinstance(returned, Call) else list(returned) if isinstance(returned, list | tuple) else []
+    if ends:
+        made.set_reference_tasks(ends)
+    made.__doc__ = build.__doc__
+    return made

@@ -1,0 +1,254 @@
+"""The ready-made half of a result handler: values as objects in a store of bytes.
+
+A backend writes an `ObjectStore` and a subclass of `ObjectResultHandler` that opens it; serializing, records,
+verification, keys and streaming are here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+import threading
+import uuid
+from abc import abstractmethod
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, cast
+
+from ckpt.decoding import header, read_record, read_stream, stream_header
+from ckpt.encoding import encode
+from ckpt.errors import CkptError, ConfigError, CorruptRecord, NotFound
+from ckpt.handlers import DEFAULT_TEMPLATE, JSON, Meta, ResultHandler, Staged, Stored
+from ckpt.keys import KeyTemplate
+from ckpt.records import LARGE, corrupt, is_record
+from ckpt.serializers import PickleSerializer, Serializer
+from ckpt.stores import Buffer, ObjectStore
+
+if TYPE_CHECKING:
+    from ckpt.results import SafeResult
+
+__all__ = ["ObjectResultHandler"]
+
+_log = logging.getLogger("ckpt")
+
+
+class _Process:
+    """What is of this process alone; a child of fork gets its own."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        # The thread that held the lock does not exist in the child.
+        self.lock = threading.RLock()
+        self.mark = object()
+
+
+_here = _Process()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_here.renew)
+
+
+class ObjectResultHandler(ResultHandler):
+    """Keeps each value as one object: a subclass gives `storage_type` and `open_store`.
+
+    `prefix` goes before every key that the template makes; the location of a value is its whole key.
+
+    Raises: `ConfigError` for a template with an unknown field.
+    """
+
+    _store: ObjectStore | None = None
+    _opened: object = None
+
+    def __init__(self, *, prefix: str = "", template: str = DEFAULT_TEMPLATE, serializer: str = "pickle") -> None:
+        self.prefix = prefix.strip("/")
+        self.template = template
+        self.serializer = serializer
+        KeyTemplate(template, prefix=self.prefix)
+
+    @abstractmethod
+    def open_store(self) -> ObjectStore:
+        """Make the store: called at first use, once in each process, by one thread at a time."""
+
+    @property
+    def objects(self) -> ObjectStore:
+        """The store, opened at first use."""
+        if self._store is None or self._opened is not _here.mark:
+            with _here.lock:
+                if self._store is None or self._opened is not _here.mark:
+                    self._store = self.open_store()
+                    self._opened = _here.mark
+        return self._store
+
+    @property
+    def suffix(self) -> str:  # type: ignore[override]  # the contract lets a handler that has one compute it
+        return self._chosen.suffix
+
+    @property
+    def writers(self) -> int:  # type: ignore[override]  # see `suffix`
+        return self.objects.writers
+
+    @property
+    def batch(self) -> int:  # type: ignore[override]  # see `suffix`
+        return self.objects.batch
+
+    @cached_property
+    def _chosen(self) -> Serializer:
+        return _serializer(self.serializer)
+
+    def write(self, value: object, *, key: str | None = None) -> JSON:
+        if key is None:
+            today = datetime.now(UTC)
+            parts = (self.prefix, f"{today:%Y/%m/%d}", f"{uuid.uuid4().hex}{self.suffix}")
+            key = "/".join(part for part in parts if part)
+        return self.store(value, key=key, meta=Meta()).location
+
+    def store(self, value: object, *, key: str, meta: Meta) -> Stored:
+        stored, data = self._made(value, key, meta)
+        if data is not None:
+            self.objects.put(key, data)
+        return stored
+
+    def stage(self, value: object, *, key: str, meta: Meta) -> Staged:
+        stored, data = self._made(value, key, meta)
+        if data is not None and (len(data) >= LARGE or not self.objects.writers):
+            self.objects.put(key, data)
+            data = None
+        return Staged(stored, data)
+
+    def send(self, staged: Sequence[Staged]) -> Sequence[CkptError | None]:
+        return self.objects.put_many([(str(each.stored.location), each.data or b"") for each in staged])
+
+    def _made(self, value: object, key: str, meta: Meta) -> tuple[Stored, bytes | None]:
+        """Turn the value into bytes; None instead of them where they are durable already."""
+        serializer = self._chosen
+        if serializer.framed:
+            made = encode(value, serializer, meta, lambda: self.objects.open_write(key))
+            return Stored(key, made.digest, made.size, serializer.name), made.data
+        out = io.BytesIO()
+        serializer.dump(value, out)
+        data = out.getvalue()
+        return Stored(key, hashlib.sha256(data).hexdigest(), len(data), serializer.name), data
+
+    def read(self, location: JSON) -> object:
+        return self._read(_key(location), None, None, None)
+
+    def fetch(self, safe: SafeResult) -> object:
+        return self._read(_key(safe.value), safe.digest, safe.size, safe.serializer)
+
+    def _read(self, key: str, digest: str | None, size: int | None, name: str | None) -> object:
+        """Read by the serializer `name`, or by what the bytes or the key say where that is not known."""
+        named = None if name is None else _serializer(name)
+        if named is not None and not named.framed:
+            return self._read_bare(key, self.objects.get(key), named, digest, size)
+        known = self.objects.head(key).size if size is None else size
+        if known < LARGE:
+            data = self.objects.get(key)
+            if named is None and not is_record(data) and (bare := self._bare_by_suffix(key)) is not None:
+                return self._read_bare(key, data, bare, digest, size)
+            _check_size(key, data, size)
+            return read_record(data, key=key, digest=digest)
+        if named is None and (bare := self._bare_by_suffix(key)) is not None:
+            with self.objects.open_read(key) as source:
+                start = source.read(64)
+            if not is_record(start):
+                return self._read_bare(key, self.objects.get(key), bare, digest, size)
+        with self.objects.open_read(key) as source:
+            return read_stream(source, known, key=key, digest=digest)
+
+    def _read_bare(self, key: str, data: Buffer, serializer: Serializer, digest: str | None, size: int | None) -> object:
+        _check_size(key, data, size)
+        if digest is None:
+            _log.info("%s: read, not verified: the digest of %s is in its safe value alone", key, serializer.name)
+        elif (found := hashlib.sha256(data).hexdigest()) != digest:
+            raise corrupt(key, f"it has the digest {found}, not {digest}")
+        try:
+            return serializer.load(io.BytesIO(data))
+        except CkptError:
+            raise
+        except Exception as error:
+            raise corrupt(key, f"{serializer.name} cannot read it ({type(error).__name__}: {error})") from error
+
+    def _bare_by_suffix(self, key: str) -> Serializer | None:
+        """The serializer of bytes that are no record, as the end of the key tells."""
+        suffix = PurePosixPath(key).suffix
+        if suffix == PickleSerializer.suffix:
+            return None
+        if not suffix or suffix == self.suffix:
+            return None if self._chosen.framed else self._chosen
+        found = _serializer(suffix.removeprefix("."))
+        return None if found.framed else found
+
+    def exists(self, location: JSON) -> bool:
+        try:
+            self.objects.head(_key(location))
+        except NotFound:
+            return False
+        return True
+
+    def delete(self, location: JSON) -> None:
+        self.objects.delete(_key(location))
+
+    def raw(self, location: JSON) -> Buffer:
+        """Return the bytes at `location` as they are, verified by nobody."""
+        return self.objects.get(_key(location))
+
+    def meta(self, location: JSON) -> dict[str, JSON]:
+        """Return the header of the verified record at `location`; of other bytes what the store knows.
+
+        Raises: `CorruptRecord`; what the store raises.
+        """
+        key = _key(location)
+        info = self.objects.head(key)
+        bare = self._bare_by_suffix(key)
+        with self.objects.open_read(key) as source:
+            start = source.read(64) if bare is not None else b""
+        if bare is not None and not is_record(start):
+            modified = info.modified.isoformat() if info.modified else None
+            return {"serializer": bare.name, "size": info.size, "modified": modified}
+        if info.size < LARGE:
+            return header(self.objects.get(key), key=key)
+        with self.objects.open_read(key) as source:
+            return stream_header(source, info.size, key=key)
+
+    def to_spec(self) -> dict[str, JSON]:
+        spec = super().to_spec()
+        if self.prefix:
+            spec["prefix"] = self.prefix
+        if self.template != DEFAULT_TEMPLATE:
+            spec["template"] = self.template
+        if self.serializer != "pickle":
+            spec["serializer"] = self.serializer
+        return spec
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Clients, descriptors and locks are of one process.
+        return {name: value for name, value in self.__dict__.items() if name not in ("_store", "_opened", "_chosen")}
+
+
+def _serializer(name: str) -> Serializer:
+    if name == PickleSerializer.name:
+        return _PICKLE
+    from ckpt.plugins import serializer_class
+
+    return serializer_class(name)()
+
+
+_PICKLE = PickleSerializer()
+
+
+def _key(location: JSON) -> str:
+    if not isinstance(location, str) or not location:
+        raise ConfigError(
+            f"{location!r} is not a location here: values are kept under text keys, as in a safe value's `value`"
+        )
+    return location
+
+
+def _check_size(key: str, data: Buffer, size: int | None) -> None:
+    if size is not None and (found := memoryview(data).nbytes) != size:
+        raise corrupt(key, f"it has {found} bytes, not the {size} that were written")

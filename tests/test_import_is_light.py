@@ -1,0 +1,49 @@
+"""Heavy things are imported where they are used: `import ckpt` costs next to nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+HEAVY = {
+    "asyncio", "click", "cloudpickle", "concurrent.futures.process", "importlib_metadata", "multiprocessing", "numpy",
+    "pandas", "pluggy", "rich", "tomllib",
+}  # fmt: skip
+SDKS = {"azure", "boto3", "botocore", "google", "numpy", "pandas"}
+
+
+def loaded_by(program: str) -> set[str]:
+    """Names of the modules that a new process has loaded after `program`, less those of a bare Python."""
+    tail = "\nimport sys, json; print(json.dumps(list(sys.modules)))"
+    bare, full = (
+        set(json.loads(subprocess.run([sys.executable, "-c", code + tail], check=True, capture_output=True).stdout))
+        for code in ("", program)
+    )
+    return full - bare
+
+
+def test_import_ckpt_loads_nothing_heavy() -> None:
+    loaded = loaded_by("import ckpt")
+    assert "ckpt" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_building_a_flow_loads_no_plugin_machinery() -> None:
+    loaded = loaded_by("""
+import ckpt
+
+@ckpt.task
+def add(x, y=1):
+    return x + y
+
+with ckpt.Flow("light") as flow:
+    add(add(1), y=2)
+""")
+    assert loaded & HEAVY == set()
+
+
+def test_finding_the_plugins_loads_no_sdk() -> None:
+    loaded = loaded_by("from ckpt.result_handlers import JSONResultHandler, LocalResultHandler")
+    assert {"ckpt_json", "ckpt_local"} <= loaded
+    assert loaded & SDKS == set()
