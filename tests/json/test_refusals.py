@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
+import importlib.resources
 import json
 import sys
 from collections import Counter, OrderedDict, defaultdict, namedtuple
 from dataclasses import dataclass, make_dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from functools import partial
 from pathlib import PurePosixPath, PureWindowsPath, WindowsPath
@@ -72,6 +73,13 @@ class Shouting:
 
 
 Pair = namedtuple("Pair", "a b")
+
+
+def from_module(module: str, name: str, *fields: str) -> Any:
+    """A dataclass as if it were defined in `module`."""
+    return make_dataclass(name, fields, namespace={"__module__": module})
+
+
 UNKEPT: list[tuple[Any, str]] = [
     (Anything(), f"{__name__}.Anything"),
     (Shouting(), f"{__name__}.Shouting"),
@@ -187,14 +195,12 @@ def test_state_beside_the_fields_is_refused() -> None:
         encode([line], [Line])
     del line.item
     del line.extra  # type: ignore[attr-defined]
-    with pytest.raises(NotSerializable, match="'item' of this .* is not set"):
+    with pytest.raises(NotSerializable, match=r"'item' of this .* is not set"):
         encode(line, [Line])
 
 
 def test_a_zone_without_a_name_is_refused() -> None:
-    import importlib.resources
-
-    with importlib.resources.open_binary("tzdata.zoneinfo.Europe", "Berlin") as file:
+    with importlib.resources.files("tzdata").joinpath("zoneinfo", "Europe", "Berlin").open("rb") as file:
         zone = ZoneInfo.from_file(file)
     with pytest.raises(NotSerializable, match="not known by a name"):
         encode(datetime(2026, 1, 1, tzinfo=zone))
@@ -229,8 +235,8 @@ def test_a_type_that_is_not_given_is_named_on_reading() -> None:
 
 
 def test_a_class_that_changed_is_named_on_reading() -> None:
-    before = make_dataclass("Moving", ["a", "b"], module="place")
-    after = make_dataclass("Moving", ["a"], module="place")
+    before = from_module("place", "Moving", "a", "b")
+    after = from_module("place", "Moving", "a")
     with pytest.raises(ConfigError, match=r"place:Moving was written with the fields \['a', 'b'\] and has \['a'\] now"):
         decode(encode(before(1, 2), [before]), [after])
     old, new = (enum.Enum("Stage", names, module="place") for names in ("ON OFF", "ON"))
@@ -239,9 +245,9 @@ def test_a_class_that_changed_is_named_on_reading() -> None:
 
 
 def test_a_script_and_its_module_are_the_same_types() -> None:
-    script = make_dataclass("Row", ["a"], module="__main__")
-    module = make_dataclass("Row", ["a"], module="flow")
-    other = make_dataclass("Row", ["a"], module="other")
+    script = from_module("__main__", "Row", "a")
+    module = from_module("flow", "Row", "a")
+    other = from_module("other", "Row", "a")
     assert decode(encode(script(1), [script]), [module]) == module(1)
     assert decode(encode(module(1), [module]), [script]) == script(1)
     with pytest.raises(ConfigError):
@@ -254,7 +260,7 @@ def tampered() -> list[str]:
     wrong: dict[str, list[object]] = {
         "$int": ["0x1", "1", "0X" + "f" * 600, " 0x" + "f" * 600, "0x0" + "f" * 600, 7, None, "", "f" * 10_000, True],
         "$float": ["1.5", "NaN", "Infinity", "+inf", "-nan", "", 1.5, None, " inf"],
-        "$str": ["", "YQ==", "7aC9", "7aC", "!", 1, None, ["7aCA"]],
+        "$str": ["", "YQ==", "7aC", "!", 1, None, ["7aCA"]],
         "$complex": [[1, 2], [1.0], [1.0, 2.0, 3.0], 1.0, "1+2j", None, [True, 1.0]],
         "$bytes": ["YQ", "YQ=", "YR==", "YQ==\n", "Y Q==", "é", 1, None, ["YQ=="]],
         "$bytearray": ["YQ", "YR==", 5, [1, 2], None],
@@ -283,7 +289,7 @@ def tampered() -> list[str]:
         ],
         "$timedelta": [[0, -1, 0], [0, 86400, 0], [1], [1.5, 0, 0], [10**9, 0, 0], [0, 0, True], 5, "1 day", None],
         "$uuid": ["0" * 32, "{00000000-0000-0000-0000-000000000001}", "A" * 8, "", 1, None],
-        "$decimal": ["1_000", " 1", "١", "nan", "Inf", "1e5", "", 1, [0, [1], 0], "x", None],
+        "$decimal": ["1_000", " 1", "\u0661", "nan", "Inf", "1e5", "", 1, [0, [1], 0], "x", None],
         "$posixpath": ["a//b", "./a", "", 1, None, ["a"]],
         "$pureposixpath": ["a/./b", "a/", "", 1, None],
         "$purewindowspath": ["a/b", "", 1, None],
@@ -379,7 +385,7 @@ def test_every_truncation_of_a_text_is_corrupt() -> None:
     value = {
         "a": [1, 2.5, None, Color.RED, Line((Decimal(1), {2: b"x"}))],
         "n": np.float32(1),
-        "w": datetime(2026, 1, 1),
+        "w": datetime(2026, 1, 1, tzinfo=UTC),
     }
     text = encode(value, [Color, Line])
     for end in range(len(text)):

@@ -63,10 +63,8 @@ def _first_failing(
             trouble = failure(parts[0][1])
             return None if trouble is None else (parts[0], trouble)
         half = len(parts) // 2
-        if failure([part for _, part in parts[:half]]) is not None:
-            parts = parts[:half]
-        else:
-            parts = parts[half:]
+        in_first = failure([part for _, part in parts[:half]]) is not None
+        parts = parts[:half] if in_first else parts[half:]
     return None
 
 

@@ -177,9 +177,7 @@ def _check_field(text: str, field: str, form: str, conversion: str | None) -> No
             f"key template {text!r} has an unknown field {field!r}: {did_you_mean(field, {*_PLAIN, 'parameters[x]'})}"
         )
     if conversion or (form and field not in _FORMATTED):
-        raise ConfigError(
-            f"key template {text!r}: {field!r} takes no format; {', '.join(sorted(_FORMATTED))} take one"
-        )
+        raise ConfigError(f"key template {text!r}: {field!r} takes no format; {', '.join(sorted(_FORMATTED))} take one")
     try:
         _sample(field, form)
     except ValueError as error:

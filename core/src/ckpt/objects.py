@@ -17,14 +17,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ckpt.decoding import header, read_record, read_stream, stream_header
 from ckpt.encoding import encode
 from ckpt.errors import CkptError, ConfigError, CorruptRecord, NotFound
 from ckpt.handlers import DEFAULT_TEMPLATE, JSON, Meta, ResultHandler, Staged, Stored
 from ckpt.keys import KeyTemplate
-from ckpt.records import LARGE, corrupt, is_record
+from ckpt.records import LARGE, PREFIX, corrupt, is_record
 from ckpt.serializers import PickleSerializer, Serializer
 from ckpt.stores import Buffer, ObjectStore
 
@@ -141,26 +141,35 @@ class ObjectResultHandler(ResultHandler):
         return self._read(_key(safe.value), safe.digest, safe.size, safe.serializer)
 
     def _read(self, key: str, digest: str | None, size: int | None, name: str | None) -> object:
-        """Read by the serializer `name`, or by what the bytes or the key say where that is not known."""
-        named = None if name is None else _serializer(name)
-        if named is not None and not named.framed:
-            return self._read_bare(key, self.objects.get(key), named, digest, size)
+        """Read by the serializer `name`; where that is not known, by what the bytes and the key say."""
+        bare = self._bare(key) if name is None else _bare_or_none(_serializer(name))
+        if bare is not None and (name is not None or not is_record(self._start(key))):
+            return self._read_bare(key, bare, digest, size)
         known = self.objects.head(key).size if size is None else size
-        if known < LARGE:
-            data = self.objects.get(key)
-            if named is None and not is_record(data) and (bare := self._bare_by_suffix(key)) is not None:
-                return self._read_bare(key, data, bare, digest, size)
-            _check_size(key, data, size)
-            return read_record(data, key=key, digest=digest)
-        if named is None and (bare := self._bare_by_suffix(key)) is not None:
-            with self.objects.open_read(key) as source:
-                start = source.read(64)
-            if not is_record(start):
-                return self._read_bare(key, self.objects.get(key), bare, digest, size)
-        with self.objects.open_read(key) as source:
-            return read_stream(source, known, key=key, digest=digest)
+        while True:
+            try:
+                return self._read_record(key, known, digest, pinned=size is not None)
+            except CorruptRecord:
+                # Without a safe value the object may have been replaced since the head was asked for.
+                if size is not None or (now := self.objects.head(key).size) == known:
+                    raise
+                known = now
 
-    def _read_bare(self, key: str, data: Buffer, serializer: Serializer, digest: str | None, size: int | None) -> object:
+    def _read_record(self, key: str, size: int, digest: str | None, *, pinned: bool) -> object:
+        if size >= LARGE:
+            with self.objects.open_read(key) as source:
+                return read_stream(source, size, key=key, digest=digest)
+        data = self.objects.get(key)
+        if pinned:
+            _check_size(key, data, size)
+        return read_record(data, key=key, digest=digest)
+
+    def _start(self, key: str) -> bytes:
+        with self.objects.open_read(key) as source:
+            return source.read(len(PREFIX))
+
+    def _read_bare(self, key: str, serializer: Serializer, digest: str | None, size: int | None) -> object:
+        data = self.objects.get(key)
         _check_size(key, data, size)
         if digest is None:
             _log.info("%s: read, not verified: the digest of %s is in its safe value alone", key, serializer.name)
@@ -173,15 +182,12 @@ class ObjectResultHandler(ResultHandler):
         except Exception as error:
             raise corrupt(key, f"{serializer.name} cannot read it ({type(error).__name__}: {error})") from error
 
-    def _bare_by_suffix(self, key: str) -> Serializer | None:
-        """The serializer of bytes that are no record, as the end of the key tells."""
+    def _bare(self, key: str) -> Serializer | None:
+        """The serializer of bytes at `key` that are no record; None where nothing but a record is expected."""
         suffix = PurePosixPath(key).suffix
-        if suffix == PickleSerializer.suffix:
-            return None
-        if not suffix or suffix == self.suffix:
-            return None if self._chosen.framed else self._chosen
-        found = _serializer(suffix.removeprefix("."))
-        return None if found.framed else found
+        if suffix in ("", self.suffix):
+            return _bare_or_none(self._chosen)
+        return None if suffix == PickleSerializer.suffix else _bare_or_none(_serializer(suffix[1:]))
 
     def exists(self, location: JSON) -> bool:
         try:
@@ -204,10 +210,8 @@ class ObjectResultHandler(ResultHandler):
         """
         key = _key(location)
         info = self.objects.head(key)
-        bare = self._bare_by_suffix(key)
-        with self.objects.open_read(key) as source:
-            start = source.read(64) if bare is not None else b""
-        if bare is not None and not is_record(start):
+        bare = self._bare(key)
+        if bare is not None and not is_record(self._start(key)):
             modified = info.modified.isoformat() if info.modified else None
             return {"serializer": bare.name, "size": info.size, "modified": modified}
         if info.size < LARGE:
@@ -239,6 +243,10 @@ def _serializer(name: str) -> Serializer:
 
 
 _PICKLE = PickleSerializer()
+
+
+def _bare_or_none(serializer: Serializer) -> Serializer | None:
+    return None if serializer.framed else serializer
 
 
 def _key(location: JSON) -> str:

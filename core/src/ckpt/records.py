@@ -1,7 +1,7 @@
-"""The bytes of one object: the only module that knows their layout.
+r"""The bytes of one object: the only module that knows their layout.
 
     offset             bytes   what
-    0                  13      prefix: 80 05 8C 08 'CKPT\\r\\n\\x1a\\n' 30, a legal start of a pickle that does nothing
+    0                  13      prefix: 80 05 8C 08 'CKPT\r\n\x1a\n' 30, a legal start of a pickle that does nothing
     13                 n       payload: a whole pickle of protocol 5, in band; ends with its STOP
     h = 13 + n         m       header: JSON object in ASCII, at most 65536 bytes
     h + m              8       trailer: h, unsigned, big-endian like the numbers that follow
@@ -10,7 +10,7 @@
     h + m + 14         2       algorithm of the digests: 1 is SHA-256
     h + m + 16         32      record digest: of every byte before it
     h + m + 48         8       zeros
-    h + m + 56         8       end mark: 'CKPTEND\\n'
+    h + m + 56         8       end mark: 'CKPTEND\n'
 
 `pickle.load` reads such a file without ckpt, since an unpickler stops at STOP. The header holds `serializer`;
 `python`, `cloudpickle` and `ckpt`, the versions that wrote it; `ledger`, `run`, `call`, `identity`, `attempt` and

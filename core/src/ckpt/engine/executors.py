@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
 from ckpt.arguments import Build, Slot, resolve
 from ckpt.engine.task_runner import run_call
@@ -76,13 +76,6 @@ class Executor(ABC):
 
     def close(self, *, kill: bool = False) -> None:  # noqa: B027  nothing to do is a right answer
         """End the run; with `kill` also work that still runs."""
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.close(kill=kind is not None)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({'' if self.workers is None else f'workers={self.workers}'})"

@@ -64,21 +64,26 @@ def run_flow(
     observers = Observers(facts)
     log.info("flow %r, run %s: %s", flow.name, facts.id, decision.headline())
     on_write_error: OnWriteError = settings.flows.on_write_error
-    with runs_on:
-        loop = Loop(
-            flow.calls,
-            plans,
-            facts,
-            runs_on,
-            observers,
-            keep_values=keep_values,
-            on_write_error=on_write_error,
-            drain_seconds=settings.flows.drain_seconds,
-        )
-        observers.run_started()
-        handled(flow.state_handlers, flow, Pending(), Running())
+    loop = Loop(
+        flow.calls,
+        plans,
+        facts,
+        runs_on,
+        observers,
+        keep_values=keep_values,
+        on_write_error=on_write_error,
+        drain_seconds=settings.flows.drain_seconds,
+    )
+    observers.run_started()
+    handled(flow.state_handlers, flow, Pending(), Running())
+    runs_on.start()
+    orderly = False
+    try:
         with interruptible(loop, in_thread=isinstance(runs_on, LocalExecutor)):
             rows = loop.run()
+        orderly = not loop.running
+    finally:
+        runs_on.close(kill=not orderly)
     state = verdict(flow, rows, loop.interrupted, on_write_error)
     state = handled(flow.state_handlers, flow, Running(), state)
     observers.run_ended(state)
@@ -119,9 +124,14 @@ def make_plans(calls: Sequence[Call], decision: Decision, facts: RunFacts) -> li
         return Keep(handler_now, template, level, fallback)
 
     splits: dict[int, list[object]] = {}
+    read: set[Call] = set()
     for call in calls:
+        read.update(call.inputs)
         for each in call.each or ():
-            if each.call is not None and not each.call.is_mapped:
+            if each.call is None:
+                continue
+            read.add(each.call)
+            if not each.call.is_mapped:
                 splits.setdefault(each.call.index, []).append(each.look)
 
     def plan(call: Call, choice: Choice) -> Plan:
@@ -129,6 +139,7 @@ def make_plans(calls: Sequence[Call], decision: Decision, facts: RunFacts) -> li
         is_parameter = call.is_parameter
         run: Callable[..., Any] = partial(_given, facts.parameters[task.name]) if is_parameter else task.run
         return Plan(
+            call.index,
             call.slug,
             task.name,
             run,
@@ -138,6 +149,7 @@ def make_plans(calls: Sequence[Call], decision: Decision, facts: RunFacts) -> li
             keep=keep(call, choice.handler, choice.level, keep(call, choice.fallback, choice.fallback_level, None)),
             splits=splits.get(call.index, ()),
             is_parameter=is_parameter,
+            is_read=call in read,
         )
 
     return [plan(call, choice) for call, choice in zip(calls, decision.choices, strict=True)]

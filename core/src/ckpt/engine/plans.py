@@ -96,10 +96,11 @@ class Keep:
 class Plan:
     """One call, ready to run any number of times."""
 
-    __slots__ = ("args", "call", "is_async", "is_parameter", "keep", "kwargs", "name", "run", "splits", "timeout")
+    __slots__ = ("args", "call", "is_async", "is_parameter", "is_read", "keep", "kwargs", "name", "number", "run", "splits", "timeout")
 
     def __init__(
         self,
+        number: int,
         call: str,
         name: str,
         run: Callable[..., Any],
@@ -110,7 +111,10 @@ class Plan:
         keep: Keep | None,
         splits: Sequence[object] = (),
         is_parameter: bool = False,
+        is_read: bool = True,
     ) -> None:
+        self.number = number
+        """Its place among the calls of the flow."""
         self.call = call
         self.name = name
         self.run = run
@@ -118,6 +122,8 @@ class Plan:
         self.kwargs = kwargs
         self.is_async = inspect.iscoroutinefunction(run)
         self.is_parameter = is_parameter
+        self.is_read = is_read
+        """Does another call take its value?"""
         self.timeout = timeout
         self.keep = keep
         self.splits = splits

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 from ckpt.engine.task_runner import is_passing, pause_before
 from ckpt.errors import StoreUnavailable
 from ckpt.handlers import ResultHandler, Staged
 
-__all__ = ["IN_FLIGHT_BYTES", "MOST_WRITERS", "Writers"]
+__all__ = ["IN_FLIGHT_BYTES", "MOST_WRITERS", "Writers", "send"]
 
 IN_FLIGHT_BYTES = 64 << 20
 MOST_WRITERS = 16
@@ -29,8 +29,8 @@ class Writers:
 
     def __init__(self, acknowledge: Callable[[int, Exception | None], None], *, retries: int, delay: float) -> None:
         self._acknowledge = acknowledge
-        self._retries = retries
-        self._delay = delay
+        self.retries = retries
+        self.delay = delay
         self._lanes: dict[int, _Lane] = {}
         self.lock = threading.Lock()
         """Guards everything here and in the lanes."""
@@ -56,29 +56,10 @@ class Writers:
                 lane.threads += 1
                 threading.Thread(target=lane.work, name="ckpt-writer", daemon=True).start()
 
-    def write(self, handler: ResultHandler, jobs: list[_Job]) -> None:
-        """Send a batch and acknowledge each part of it, trying again what failed for a passing reason."""
-        attempt = 0
-        while jobs:
-            try:
-                answers = handler.send([staged for _, staged in jobs])
-            except Exception as error:  # noqa: BLE001  a plugin may raise anything; every value's outcome is recorded
-                answers = [error] * len(jobs)  # type: ignore[list-item]
-            attempt += 1
-            again: list[_Job] = []
-            for job, error in zip(jobs, answers, strict=True):
-                if error is None or attempt > self._retries or not is_passing(error) or self.given_up.is_set():
-                    self._done(job, error)
-                else:
-                    again.append(job)
-            jobs = again
-            if jobs:
-                self.given_up.wait(pause_before(attempt, self._delay))
-
-    def _done(self, job: _Job, error: Exception | None) -> None:
-        row, staged = job
+    def done(self, row: int, size: int, error: Exception | None) -> None:
+        """One write has ended; called in the threads of the writers."""
         with self.lock:
-            self.in_flight -= len(staged.data or b"")
+            self.in_flight -= size
             self._room.notify_all()
         self._acknowledge(row, error)
 
@@ -101,8 +82,9 @@ class Writers:
             for lane in self._lanes.values():
                 dropped.extend(lane.queue)
                 lane.queue.clear()
-        for job in dropped:
-            self._done(job, StoreUnavailable("given up after an interrupt: the storage was too slow; run again"))
+        for row, staged in dropped:
+            error = StoreUnavailable("given up after an interrupt: the storage was too slow; run again")
+            self.done(row, len(staged.data or b""), error)
         self.close()
 
 
@@ -129,4 +111,38 @@ class _Lane:
                     self.ready.wait()
                     self.idle -= 1
                 jobs = [self.queue.popleft() for _ in range(min(most, len(self.queue)))]
-            self.writers.write(self.handler, jobs)
+            writers = self.writers
+            send(self.handler, jobs, writers.done, retries=writers.retries, delay=writers.delay, stop=writers.given_up)
+
+
+def send(
+    handler: ResultHandler,
+    jobs: list[_Job],
+    done: Callable[[int, int, Exception | None], None],
+    *,
+    retries: int,
+    delay: float,
+    stop: threading.Event | None = None,
+) -> None:
+    """Send a batch and tell of each part when it has ended, `done(row, size, error)`.
+
+    What fails for a passing reason is tried again, `retries` times, until `stop` is set.
+    """
+    stop = stop or threading.Event()
+    attempt = 0
+    while jobs:
+        answers: Sequence[Exception | None]
+        try:
+            answers = handler.send([staged for _, staged in jobs])
+        except Exception as error:  # noqa: BLE001  a plugin may raise anything; every value's outcome is recorded
+            answers = [error] * len(jobs)
+        attempt += 1
+        again: list[_Job] = []
+        for job, answer in zip(jobs, answers, strict=True):
+            if answer is None or attempt > retries or not is_passing(answer) or stop.is_set():
+                done(job[0], len(job[1].data or b""), answer)
+            else:
+                again.append(job)
+        jobs = again
+        if jobs:
+            stop.wait(pause_before(attempt, delay))

@@ -173,15 +173,15 @@ class LocalStore(ObjectStore):
 
     def _again(self, path: bytes, attempt: Callable[[Folder], T]) -> T:
         """Do it in the folder, and in a new one as long as the folder turns out to be deleted."""
-        for _ in range(_TRIES):
+        tries = _TRIES
+        while True:
             try:
                 return attempt(self._folders.open(path, make=True))
             except OSError as error:
-                if error.errno not in VANISHED:
+                tries -= 1
+                if not tries or error.errno not in VANISHED:
                     raise
-                last = error
                 self._folders.forget(path)
-        raise last
 
     def _draft(self, folder: Folder) -> Draft:
         if self._kind is None:

@@ -1,0 +1,189 @@
+"""The `processes` executor: each of its threads owns one worker process and waits for it.
+
+Values stay bytes on this side: what a worker returns goes to the workers downstream without being unpickled here,
+unless a person asks for it. A worker that dies takes down the one attempt that it ran, which fails with `WorkerLost`;
+its thread starts another. Functions of the main script travel by value, so a script needs no `__main__` guard.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, Pipe
+from typing import TYPE_CHECKING
+
+from ckpt.arguments import resolve
+from ckpt.engine.executors import ThreadsExecutor
+from ckpt.engine.plans import Code, Outcome
+from ckpt.errors import NotSerializable, WorkerLost
+from ckpt.handlers import Staged, Stored
+from ckpt.results import Held
+from ckpt.serializers import pickled, unpickle
+
+if TYPE_CHECKING:
+    from ckpt.engine.plans import Plan, Work
+
+__all__ = ["Filled", "Pickled", "ProcessesExecutor", "Reply"]
+
+_LAST_WORDS = 5.0
+"""Seconds that an idle worker gets to end by itself."""
+
+
+class Pickled(Held):
+    """A value as the bytes that a worker made of it."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def load(self) -> object:
+        return unpickle(self.data)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Pickled, (self.data,)
+
+
+class Filled(Held):
+    """A template over values that are not here: filled where it is used."""
+
+    __slots__ = ("template", "values")
+
+    def __init__(self, template: object, values: Sequence[object]) -> None:
+        self.template, self.values = template, list(values)
+
+    def load(self) -> object:
+        return resolve(self.template, [value.load() if isinstance(value, Held) else value for value in self.values])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Filled, (self.template, self.values)
+
+
+Reply = tuple[int, object, Stored | None, bool, Exception | None, Sequence[Sequence[object] | str]]
+"""What a worker answers: code, value, where it is kept, by the fallback handler?, write error, parts."""
+
+
+class ProcessesExecutor(ThreadsExecutor):
+    """Runs tasks in `workers` processes of this machine; by default as many as there are CPUs."""
+
+    name = "processes"
+    remote = True
+
+    @property
+    def size(self) -> int:
+        return self.workers or os.cpu_count() or 1
+
+    def check(self, plans: Sequence[Plan]) -> None:
+        """Pickle all plans, once for all workers.
+
+        Raises: `NotSerializable` naming the task that cannot go to another process.
+        """
+        try:
+            self._program = pickled(plans)
+        except NotSerializable:
+            for plan in plans:
+                try:
+                    pickled(plan)
+                except NotSerializable as error:
+                    raise NotSerializable(
+                        f"task {plan.call} cannot go to another process: {error}; run it with executor='threads'"
+                    ) from error
+            raise
+
+    def start(self) -> None:
+        super().start()
+        self._workers: dict[threading.Thread, _Worker] = {}
+
+    def _run(self, work: Work) -> Outcome:
+        try:
+            message = pickled((work.plan.number, work.facts, work.inputs, work.row, work.index, work.width, work.attempt))
+        except NotSerializable as error:
+            return Outcome(Code.FAILED, NotSerializable(f"an input of {work.path} cannot go to another process: {error}"))
+        thread = threading.current_thread()
+        worker = self._workers.get(thread)
+        try:
+            if worker is None or not worker.is_alive():
+                worker = self._workers[thread] = _Worker(self._program)
+            return worker.ask(message, work)
+        except (EOFError, OSError):
+            reason = worker.death() if worker is not None else "could not be started"
+            self._workers.pop(thread, None)
+            return Outcome(Code.FAILED, WorkerLost(f"the process that ran {work.path} {reason}"))
+
+    def gather(self, values: Sequence[object]) -> object:
+        return super().gather(values) if any(isinstance(value, Held) for value in values) else list(values)
+
+    def fill(self, template: object, values: Sequence[object]) -> object:
+        return Filled(template, values) if any(isinstance(value, Held) for value in values) else resolve(template, values)
+
+    def close(self, *, kill: bool = False) -> None:
+        if kill:
+            for worker in list(self._workers.values()):
+                worker.kill()
+        super().close(kill=kill)
+        for worker in list(self._workers.values()):
+            worker.end()
+
+
+class _Worker:
+    """One process, and the pipe to it."""
+
+    def __init__(self, program: bytes) -> None:
+        self._pipe, theirs = Pipe()
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}; from ckpt.engine.worker import serve; "
+            f"serve({theirs.fileno()}, {os.getpid()})"
+        )
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  our own interpreter and our own code
+                [sys.executable, "-c", code], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+            )
+        finally:
+            theirs.close()
+        self._pipe.send_bytes(program)
+
+    def ask(self, message: bytes, work: Work) -> Outcome:
+        """Let the process run one attempt; `EOFError` or `OSError` if it dies."""
+        self._pipe.send_bytes(message)
+        reply: Reply = unpickle(self._pipe.recv_bytes())
+        code, value, stored, by_fallback, write_error, parts = reply
+        keep = work.plan.keep
+        handler = keep.fallback.handler if by_fallback and keep and keep.fallback else None
+        return Outcome(code, value, Staged(stored, None) if stored else None, handler, write_error, parts)
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def death(self) -> str:
+        """How the process ended, in words."""
+        try:
+            code = self._process.wait(_LAST_WORDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            code = self._process.wait()
+        self._pipe.close()
+        if code < 0:
+            name = signal.Signals(-code).name
+            hint = " (out of memory, or killed by somebody)" if name == "SIGKILL" else ""
+            return f"was ended by {name}{hint}; max_retries on the task would try it again"
+        return f"ended by itself with exit code {code} (os._exit, or a crash); max_retries on the task would try it again"
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def end(self) -> None:
+        self._pipe.close()
+        try:
+            self._process.wait(_LAST_WORDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def open_pipe(handle: int) -> Connection:
+    """The worker's end of the pipe."""
+    return Connection(handle)

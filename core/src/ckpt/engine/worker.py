@@ -1,0 +1,120 @@
+"""What runs in a worker process of the `processes` executor: takes work, runs it, keeps the value, then reports.
+
+Here the write is part of the work: the bytes are durable before the outcome is sent.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ckpt.engine.maps import elements
+from ckpt.engine.plans import Code, Outcome, Work
+from ckpt.engine.processes import Pickled, Reply, open_pipe
+from ckpt.engine.runs import DROPPED
+from ckpt.engine.task_runner import run_call
+from ckpt.engine.writers import send
+from ckpt.errors import CkptError, NotSerializable
+from ckpt.logs import show_messages
+from ckpt.results import Held
+from ckpt.serializers import pickled, unpickle
+
+if TYPE_CHECKING:
+    from ckpt.engine.plans import Plan
+
+__all__ = ["serve"]
+
+
+def serve(handle: int, parent: int) -> None:
+    """Serve the process `parent` over the pipe `handle` until it closes the pipe or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the flow's process decides
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    show_messages()
+    pipe = open_pipe(handle)
+    try:
+        plans: Sequence[Plan] = unpickle(pipe.recv_bytes())
+        while True:
+            pipe.send_bytes(_answer(pipe.recv_bytes(), plans))
+    except (EOFError, OSError):
+        logging.shutdown()
+        os._exit(0)  # a task that was dropped at its timeout may still run in a thread
+
+
+def _follow(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _answer(message: bytes, plans: Sequence[Plan]) -> bytes:
+    try:
+        number, facts, inputs, row, index, width, attempt = unpickle(message)
+        values = [value.load() if isinstance(value, Held) else value for value in inputs]
+    except Exception as error:  # noqa: BLE001  unpickling a person's value may raise anything
+        return pickled((Code.FAILED, _travelling(error), None, False, None, ()))
+    work = Work(plans[number], facts, values, row, index, width, attempt)
+    reply = _reply(work, _delivered(work, run_call(work)))
+    return pickled(reply)
+
+
+def _delivered(work: Work, outcome: Outcome) -> Outcome:
+    """Bring the bytes to storage, now."""
+    staged, keep = outcome.staged, work.plan.keep
+    if staged is None or staged.data is None or keep is None:
+        return outcome
+    errors: list[Exception | None] = []
+    send(
+        outcome.handler or keep.handler,
+        [(work.row, staged)],
+        lambda row, size, error: errors.append(error),
+        retries=work.facts.write_retries,
+        delay=work.facts.write_retry_delay,
+    )
+    return outcome._replace(write_error=errors[0], staged=staged if errors[0] is None else None)
+
+
+def _reply(work: Work, outcome: Outcome) -> Reply:
+    stored = outcome.staged.stored if outcome.staged is not None else None
+    write_error = None if outcome.write_error is None else _travelling(outcome.write_error)
+    if outcome.code != Code.SUCCESS:
+        value = _travelling(outcome.value) if isinstance(outcome.value, BaseException) else outcome.value
+        return outcome.code, value, None, False, None, ()
+    if stored is not None and not work.plan.is_read:
+        return outcome.code, DROPPED, stored, outcome.handler is not None, write_error, ()
+    try:
+        value = Pickled(pickled(outcome.value))
+    except NotSerializable as error:
+        away = NotSerializable(f"the value of {work.path} cannot go to another process: {error}")
+        return Code.FAILED, away, None, False, None, ()
+    parts = [_split(look, outcome.value) for look in work.plan.splits]
+    return outcome.code, value, stored, outcome.handler is not None, write_error, parts
+
+
+def _split(look: object, value: object) -> Sequence[object] | str:
+    try:
+        return [Pickled(pickled(element)) for element in elements(look, value)]
+    except Exception as error:  # noqa: BLE001  iterating a person's value may raise anything
+        return f"{error}" if isinstance(error, CkptError) else f"{type(error).__name__}: {error}"
+
+
+def _travelling(error: BaseException) -> Exception:
+    """The exception as one that reaches the other side, with its traceback as a note."""
+    note = "in a worker process:\n" + "".join(traceback.format_exception(error)).rstrip()
+    bare = error.with_traceback(None)
+    bare.__cause__ = bare.__context__ = None
+    try:
+        bare.add_note(note)
+        again = unpickle(pickled(bare))
+        if isinstance(again, Exception) and type(again) is type(bare):
+            return again
+    except Exception:  # noqa: BLE001, S110  it does not travel; its text does
+        pass
+    stand_in = RuntimeError(f"{type(error).__name__}: {error}")
+    stand_in.add_note(note)
+    return stand_in
