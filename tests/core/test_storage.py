@@ -59,7 +59,7 @@ class Prefixed(Bucket):
         ("s3://[::1]:9000/pre", Storage("s3", "[::1]:9000", "/pre")),
         ("s3://b/a%20b%3F%C3%A4+c", Storage("s3", "b", "/a b?ä+c")),
         ("s3://b?x=1&y=a%26b&z=", Storage("s3", "b", "", {"x": "1", "y": "a&b", "z": ""})),
-        ("s3://b?api_key=env:KEY&password=file:/run/pw", Storage("s3", "b", "", {"api_key": "env:KEY", "password": "file:/run/pw"})),
+        ("s3://b?api_key=env:KEY&pwd=file:/a", Storage("s3", "b", "", {"api_key": "env:KEY", "pwd": "file:/a"})),
         ("s3://b/joe@example.com", Storage("s3", "b", "/joe@example.com")),
     ],
 )  # fmt: skip
@@ -147,8 +147,12 @@ def test_a_credential_in_a_url_is_refused_and_not_repeated(text: str) -> None:
 
 
 def test_the_refusal_of_a_credential_says_where_it_belongs() -> None:
-    with pytest.raises(ConfigError, match=r"environment, profile, role.*\?api_key=env:NAME.*CKPT__STORAGE__S3__API_KEY"):
+    with pytest.raises(
+        ConfigError, match=r"environment, profile, role.*\?api_key=env:NAME.*CKPT__STORAGE__S3__API_KEY"
+    ):
         Storage.parse("s3://b?api_key=hunter2")
+    with pytest.raises(ConfigError, match="user or password before '@' looks like a credential"):
+        Storage.parse("s3://me:hunter2@host/bucket")
 
 
 def test_a_credential_given_in_code_stays_in_its_process_and_out_of_sight() -> None:
@@ -158,7 +162,9 @@ def test_a_credential_given_in_code_stays_in_its_process_and_out_of_sight() -> N
     with pytest.raises(ConfigError, match=r"'secret_key'.*env:NAME") as caught:
         pickle.dumps(storage)
     assert "hunter2" not in str(caught.value)
-    assert pickle.loads(pickle.dumps(Storage("bucket", options={"secret_key": "env:X"}))).options["secret_key"] == "env:X"
+    assert (
+        pickle.loads(pickle.dumps(Storage("bucket", options={"secret_key": "env:X"}))).options["secret_key"] == "env:X"
+    )
     with pytest.raises(ConfigError) as caught:
         Storage("s3", "me:hunter2@host")
     assert "hunter2" not in str(caught.value)
@@ -176,9 +182,7 @@ def test_a_storage_cannot_be_changed() -> None:
 
 
 def test_options_of_a_url_become_what_the_handler_asks_for() -> None:
-    url = (
-        "bucket://?name=b&port=9000&timeout=2.5&use_ssl=No&mode=fast&cache=/tmp/c&folder=~/f&limit=&tags=a,b"
-    )
+    url = "bucket://?name=b&port=9000&timeout=2.5&use_ssl=No&mode=fast&cache=/tmp/c&folder=~/f&limit=&tags=a,b"
     assert Storage.parse(url).options_for(Bucket) == {
         "name": "b",
         "port": 9000,
@@ -234,7 +238,7 @@ def test_an_unknown_option_is_refused_with_the_nearest_and_where_options_stand()
 
 def test_a_handler_that_hands_options_on_takes_those_of_its_parent_and_no_others() -> None:
     assert Storage.parse("x://?prefix=p&port=1").options_for(Prefixed) == {"prefix": "p", "port": 1}
-    with pytest.raises(ConfigError, match="'pport'.*did you mean 'port'"):
+    with pytest.raises(ConfigError, match=r"'pport'.*did you mean 'port'"):
         Storage.parse("x://?pport=1").options_for(Prefixed)
 
 

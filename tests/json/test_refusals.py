@@ -6,6 +6,7 @@ import enum
 import importlib.resources
 import json
 import sys
+import warnings
 from collections import Counter, OrderedDict, defaultdict, namedtuple
 from dataclasses import dataclass, make_dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -62,6 +63,12 @@ class Oddly(tzinfo):
     def utcoffset(self, moment: datetime | None) -> timedelta:
         return timedelta(0)
 
+    def dst(self, moment: datetime | None) -> None:
+        return None
+
+    def tzname(self, moment: datetime | None) -> str:
+        return "odd"
+
 
 class Anything:
     pass
@@ -77,7 +84,9 @@ Pair = namedtuple("Pair", "a b")
 
 def from_module(module: str, name: str, *fields: str) -> Any:
     """A dataclass as if it were defined in `module`."""
-    return make_dataclass(name, fields, namespace={"__module__": module})
+    made = make_dataclass(name, fields)
+    made.__module__ = module
+    return made
 
 
 UNKEPT: list[tuple[Any, str]] = [
@@ -280,6 +289,11 @@ def tampered() -> list[str]:
             {"at": "2026-11-22T10:00:00", "zone": 1},
             {"at": "2026-11-22T10:00:00+01:00", "zone": "Europe/Berlin"},
             {"at": "2026-11-22T10:00:00", "name": "CET"},
+            {"at": "2026-11-22T10:00:00", "offset": [0, 3600, 0]},
+            {"at": "2026-11-22T10:00:00", "offset": [2, 0, 1]},
+            {"at": "2026-11-22T10:00:00", "offset": "+01:00"},
+            {"at": "2026-11-22T10:00:00", "zone": "UTC", "offset": [0, 0, 1]},
+            {"at": "2026-11-22T10:00:00", "zone": "UTC", "name": "UTC"},
             {"at": "2026-11-22T10:00:00+01:00", "name": "UTC+01:00"},
             {"at": "2026-11-22T10:00:00", "zone": "UTC", "more": 1},
             {"zone": "UTC", "fold": 1},
@@ -331,6 +345,7 @@ def tampered() -> list[str]:
             ["datetime64[1s]", 1],
             ["datetime64[fortnight]", 1],
             ["datetime64[0s]", 1],
+            ["datetime64", 1],
             ["timedelta64[s]", 1.5],
             ["int8,int8", [1, 2]],
             [["a", "i4"], 1],
@@ -434,6 +449,15 @@ def test_a_windows_path_that_text_would_change_is_not_changed() -> None:
     except NotSerializable:
         return  # Python 3.11 prints it as `c:foo`, which is another path
     assert decode(text) == path
+
+
+def test_a_numpy_moment_without_a_unit_is_refused_with_what_to_do() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy deprecates them, too
+        moments = [np.datetime64("NaT"), np.timedelta64(7)]
+        for moment in moments:
+            with pytest.raises(NotSerializable, match=r"without a unit; give it one: value\.astype\('.*64\[ns\]'\)"):
+                encode(moment)
 
 
 def test_a_function_with_arguments_is_refused_by_name() -> None:

@@ -387,18 +387,16 @@ def test_puts_that_wait_for_a_folder_share_its_next_sync(tmp_path: Path, monkeyp
     for thread in threads[1:]:
         thread.start()
     # Each has its name, and comes to the folder's sync right after.
-    deadline = threading.Event()
+    pause = threading.Event()
     while len(os.listdir(tmp_path / "run")) < 17:
-        deadline.wait(0.001)
-    folder = store._folders.open(b"run", make=False)
-    deadline.wait(0.05)
+        pause.wait(0.001)
+    pause.wait(0.05)
     release.set()
     for thread in threads:
         thread.join()
-    assert folder._done == folder._begun
-    # The one that was running when they came covers none of them; the next covers all.
-    assert synced[0] == synced[1] == str(tmp_path / "run")
-    assert 2 <= len(synced) <= 3
+    # The one that was running when they came covers none of them; those after it cover many at once.
+    assert set(synced) == {str(tmp_path / "run")}
+    assert 2 <= len(synced) < len(threads)
 
 
 def test_a_failed_sync_of_the_folder_fails_the_puts_that_needed_it(

@@ -64,3 +64,13 @@ def __getattr__(name: str) -> Any:
 
         return hookimpl_marker()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+for _name in __all__:
+    # The public path is what `repr` and errors show and what pickles name, so that modules may move.
+    if hasattr(_exported := globals().get(_name), "__qualname__"):
+        _exported.__module__ = __name__

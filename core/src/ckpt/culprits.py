@@ -47,7 +47,10 @@ def find_culprit(
 
     path = ""
     for _ in range(_LEVELS):
-        found = _first_failing(_parts(value), failure)
+        try:
+            found = _first_failing(_parts(value), failure)
+        except Exception:  # noqa: BLE001  a user's attributes may raise anything; the way so far is found all the same
+            break
         if found is None:
             break
         (step, value), error = found
@@ -79,9 +82,11 @@ def _parts(value: object) -> list[Part]:
     if isinstance(value, set | frozenset):
         return [(f" item {_short(item)}", item) for item in value]
     if isinstance(value, FunctionType):
-        # A function of `__main__` is pickled by value, with what it captured.
-        cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
-        return [(f" captured {name}", cell.cell_contents) for name, cell in cells if _is_filled(cell)]
+        # A function that cannot be imported is pickled by value, with what it refers to.
+        code, known = value.__code__, value.__globals__
+        cells = zip(code.co_freevars, value.__closure__ or (), strict=True)
+        captured: list[Part] = [(f" variable {name}", cell.cell_contents) for name, cell in cells if _is_filled(cell)]
+        return captured + [(f" global {name}", known[name]) for name in code.co_names if name in known]
     if isinstance(value, type):
         return []
     names: dict[str, None] = {}

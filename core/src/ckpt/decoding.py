@@ -113,8 +113,11 @@ def _check_pin(record: Verified, digest: str | None, key: str) -> None:
 def _region(size: int) -> memoryview:
     """Memory to read into: in huge pages where there are any, private to this process, freed with its last view."""
     if size <= 0 or not hasattr(mmap, "MAP_PRIVATE"):
-        return memoryview(bytearray(size))
-    region = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        return memoryview(bytearray(max(size, 0)))
+    try:
+        region = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, OverflowError) as error:
+        raise MemoryError(f"no room to read {size} bytes: read the value on a machine with more memory") from error
     if hasattr(mmap, "MADV_HUGEPAGE"):
         # A kernel without huge pages answers EINVAL, and ordinary pages are as right.
         with contextlib.suppress(OSError):

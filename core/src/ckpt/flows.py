@@ -19,7 +19,7 @@ from ckpt.engine.flow_runner import run_flow
 from ckpt.engine.loop import KeepValues
 from ckpt.errors import ConfigError
 from ckpt.handlers import ResultHandler
-from ckpt.keys import slug
+from ckpt.keys import component, slug
 from ckpt.logs import show_messages
 from ckpt.results import NoResult
 from ckpt.states import State
@@ -94,7 +94,7 @@ class Flow:
         stem = slug(call.task.name)
         self._slugs[stem] += 1
         number = self._slugs[stem]
-        call.slug = call.name if isinstance(call, Parameter) else f"{stem[: 79 - len(str(number))]}-{number}"
+        call.slug = component(call.name) if isinstance(call, Parameter) else f"{stem[: 79 - len(str(number))]}-{number}"
         call.index = len(self.calls)
         call.flow = self
         self.calls.append(call)
@@ -171,7 +171,6 @@ class Flow:
         recorded = building.record_run(self, values)
         if recorded is not None:
             return recorded
-        self.check()
         show_messages()
         return run_flow(self, values, executor=executor, checkpointing=checkpointing, keep_values=keep_values)
 
@@ -194,30 +193,6 @@ class Flow:
                 f"flow.run({', '.join(f'{name}=…' for name in missing)})"
             )
         return values
-
-    def check(self) -> None:
-        """Look for what would keep the flow from running.
-
-        Raises: `ConfigError` naming the calls of a cycle in their order.
-        """
-        waits = {call: len(call.upstream) for call in self.calls}
-        down: dict[Call, list[Call]] = {call: [] for call in self.calls}
-        for call in self.calls:
-            for up in call.upstream:
-                down[up].append(call)
-        ready = [call for call, waiting in waits.items() if not waiting]
-        while ready:
-            for call in down[ready.pop()]:
-                waits[call] -= 1
-                if not waits[call]:
-                    ready.append(call)
-        stuck = [call for call, waiting in waits.items() if waiting]
-        if stuck:
-            path = [stuck[0]]
-            while path[-1] not in path[:-1]:
-                path.append(next(up for up in path[-1].upstream if waits[up]))
-            cycle = path[path.index(path[-1]) :][::-1]
-            raise ConfigError(f"flow {self.name!r} has a cycle: {' → '.join(call.slug for call in cycle)}")
 
     def explain(self, *, checkpointing: bool | None = None) -> Decision:
         """Which handler would keep each task's value, who chose it, and whether checkpointing is on; prints as a table."""

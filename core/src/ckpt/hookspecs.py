@@ -9,14 +9,17 @@ arguments out but not rename them. One that raises is reported once and not aske
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from click import Command
 
     from ckpt.engine.executors import Executor
+    from ckpt.engine.plans import RunFacts
     from ckpt.handlers import ResultHandler
+    from ckpt.ledgers import Ledger, TaskRecord
     from ckpt.serializers import Serializer
+    from ckpt.states import State
 
 __all__ = ["HookSpecs"]
 
@@ -36,7 +39,7 @@ class HookSpecs(Protocol):
         """Classes that run tasks, each under its `name`."""
         ...
 
-    def ckpt_ledgers(self) -> list[type[Any]]:
+    def ckpt_ledgers(self) -> list[type[Ledger]]:
         """Classes that keep the record of runs."""
         ...
 
@@ -44,14 +47,14 @@ class HookSpecs(Protocol):
         """Commands that the `ckpt` command shows beside its own."""
         ...
 
-    def ckpt_run_started(self, run: Any) -> None:
+    def ckpt_run_started(self, run: RunFacts) -> None:
         """A run has begun; told in the thread of the flow, before its first task."""
         ...
 
-    def ckpt_task_changed(self, run: Any, record: Any) -> None:
+    def ckpt_task_changed(self, run: RunFacts, record: TaskRecord) -> None:
         """A task run has reached a new state: Success only once its value is kept."""
         ...
 
-    def ckpt_run_ended(self, run: Any, state: Any) -> None:
+    def ckpt_run_ended(self, run: RunFacts, state: State) -> None:
         """The run is over and its final state is known."""
         ...

@@ -86,18 +86,20 @@ class KeyTemplate:
         bound._take([_bound(piece, values, self.text) for piece in self._pieces])
         return bound
 
-    def render(self, map: str = "", attempt: int = 1) -> str:  # noqa: A002  the name of the field
-        """Return the key; `map` comes from `map_part`. Every other field must have been bound.
+    def render(self, map: str = "", attempt: int = 1, **more: object) -> str:  # noqa: A002  the name of the field
+        """Return the key; `map` comes from `map_part`. `more` are fields as for `bind`; none may be left.
+
+        `call` must be what `slug` or `component` returned: it goes in as it is.
 
         Raises: `ConfigError` for a mapped call where the template has no `{map}`, and for a field not bound.
         """
         if self._before is not None:
-            return f"{self._before}{map}{self._after}"
+            return f"{self._before}{more['call']}{map}{self._after}"
         if map and "map" not in self.fields:
             raise ConfigError(
                 f"key template {self.text!r} gives all values of a mapped task the same key: put {{map}} into it"
             )
-        late = {"map": map, "attempt": attempt}
+        late = {**more, "map": map, "attempt": attempt}
         done = [_bound(piece, late, self.text) for piece in self._pieces]
         if missing := [piece[0] for piece in done if isinstance(piece, tuple)]:
             raise ConfigError(f"key template {self.text!r} has no value for {', '.join(missing)}: bind it first")
@@ -105,13 +107,11 @@ class KeyTemplate:
 
     def _take(self, pieces: Iterable[Piece]) -> None:
         self._pieces = _merged(pieces)
-        # What the default template becomes for a call is joined without a loop: text, map, text.
+        # What the default template becomes for a run is joined without a loop: text, call, map, text.
         self._before: str | None = None
         self._after = ""
         match self._pieces:
-            case [str(before), ("map", _)]:
-                self._before = before
-            case [str(before), ("map", _), str(after)]:
+            case [str(before), ("call", _), ("map", _), str(after)]:
                 self._before, self._after = before, after
 
     def __repr__(self) -> str:

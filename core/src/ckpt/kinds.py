@@ -1,4 +1,4 @@
-"""The kinds of classes that plugins bring and others ask for by name: handlers, serializers, executors."""
+"""The kinds of classes that plugins bring and others ask for by name: handlers, serializers, executors, ledgers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["EXECUTORS", "HANDLERS", "SERIALIZERS", "Kind", "check_classes"]
+__all__ = ["EXECUTORS", "HANDLERS", "LEDGERS", "SERIALIZERS", "Kind", "check_classes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,16 @@ def _executor() -> type:
     return Executor
 
 
+def _ledger() -> type:
+    from ckpt.ledgers import Ledger
+
+    return Ledger
+
+
 HANDLERS = Kind("ckpt_result_handlers", "storage type", _handler, lambda cls: (cls.storage_type, *cls.schemes))
 SERIALIZERS = Kind("ckpt_serializers", "serializer", _serializer, lambda cls: (cls.name,), _own_serializers)
 EXECUTORS = Kind("ckpt_executors", "executor", _executor, lambda cls: (cls.name,))
+LEDGERS = Kind("ckpt_ledgers", "ledger", _ledger, lambda cls: (f"{cls.__module__}.{cls.__qualname__}",))
 
 
 def check_classes(answer: list[Any], kind: Kind) -> None:

@@ -15,7 +15,7 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
-from ckpt.credentials import looks_secret
+from ckpt.credentials import shown
 from ckpt.errors import ConfigError
 from ckpt.suggestions import did_you_mean
 
@@ -87,8 +87,8 @@ def convert(value: object, annotation: Any, *, name: str, source: str) -> Any:
     try:
         return _fit(value, annotation)
     except _Misfit:
-        found = "what it is" if looks_secret(name) else repr(value)
-        raise ConfigError(f"{name} must be {_expected(annotation)}, not {found}: correct it in {source}") from None
+        found = shown(name, value)
+        raise ConfigError(f"{name} must be {_expected(annotation)}, not {found!r}: correct it in {source}") from None
 
 
 def _hints(init: Callable[..., object]) -> dict[str, Any]:

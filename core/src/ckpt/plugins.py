@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ckpt import config, installed, registry
 from ckpt.errors import ConfigError, PluginBroken, PluginNotFound
-from ckpt.kinds import EXECUTORS, HANDLERS, SERIALIZERS, Kind
+from ckpt.kinds import EXECUTORS, HANDLERS, LEDGERS, SERIALIZERS, Kind
 from ckpt.registry import Registry, hookimpl_marker
 from ckpt.suggestions import nearest
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ckpt.engine.executors import Executor
     from ckpt.handlers import JSON, ResultHandler
+    from ckpt.ledgers import Ledger
     from ckpt.serializers import Serializer
     from ckpt.settings import Settings
     from ckpt.storage import Storage
@@ -119,10 +120,9 @@ def handler_classes() -> Mapping[str, type[ResultHandler]]:
     return MappingProxyType(classes)
 
 
-def ledger_classes() -> list[type[Any]]:
+def ledger_classes() -> list[type[Ledger]]:
     """Every class that keeps the record of runs."""
-    with _here.lock:
-        return _loaded().objects("ckpt_ledgers", type)
+    return [cls for claims in _claims(LEDGERS).values() for cls in claims]
 
 
 def commands() -> list[Command]:
@@ -178,7 +178,7 @@ def match(storage: Storage, settings: Settings) -> ResultHandler | None:
 
 
 def listeners(hook_name: str) -> list[Callable[..., None]]:
-    """What to call when an event happens, with all its arguments by position; none of them raises."""
+    """What to call when an event happens, with all its arguments by name; none of them raises."""
     with _here.lock:
         return _loaded().listeners(hook_name)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from ckpt.kinds import Kind, check_classes
 from ckpt.settings import Settings
 
 if TYPE_CHECKING:
-    from pluggy import HookimplMarker, PluginManager
+    from pluggy import HookImpl, HookimplMarker, PluginManager
 
 __all__ = ["LeftOut", "Registry", "choice", "hookimpl_marker"]
 
@@ -97,7 +97,9 @@ class Registry:
             self._manager.check_pending()
         except (PluginValidationError, ValueError) as error:
             self.unregister(plugin)
-            raise PluginBroken(f"{plugin!r} cannot be a plugin: {error}; see ckpt.hookspecs for the hooks") from error
+            raise PluginBroken(
+                f"{plugin!r} cannot be a plugin: {_said(error)}; see ckpt.hookspecs for the hooks"
+            ) from error
         self._claims.clear()
 
     def unregister(self, plugin: object) -> None:
@@ -131,32 +133,25 @@ class Registry:
         return [each for answer, _ in self._answers(hook, check) for each in answer]
 
     def listeners(self, event: str) -> list[Callable[..., None]]:
-        """What to call, with all arguments of the event by position, when it happens; none of them raises."""
-        caller = getattr(self._manager.hook, event)
-        asked: Sequence[str] = caller.spec.argnames
+        """What to call, with all arguments of the event by name, when it happens; none of them raises."""
         # pluggy keeps them in the reverse of the order in which it calls them.
         return [
-            self._listener(event, impl, asked)
-            for impl in reversed(caller.get_hookimpls())
+            self._listener(event, impl)
+            for impl in reversed(getattr(self._manager.hook, event).get_hookimpls())
             if (impl.plugin_name, event) not in self._silent
         ]
 
-    def _listener(self, event: str, impl: Any, asked: Sequence[str]) -> Callable[..., None]:
-        function, name = impl.function, impl.plugin_name
-        places = [asked.index(argument) for argument in impl.argnames]
-        takes_all = places == list(range(len(asked)))
-        silent, key = self._silent, (name, event)
+    def _listener(self, event: str, impl: HookImpl) -> Callable[..., None]:
+        function, names = impl.function, impl.argnames
+        silent, key = self._silent, (impl.plugin_name, event)
 
-        def listen(*arguments: object) -> None:
+        def listen(**arguments: object) -> None:
             if key in silent:
                 return
             try:
-                if takes_all:
-                    function(*arguments)
-                else:
-                    function(*[arguments[place] for place in places])
+                function(*[arguments[name] for name in names])
             except Exception as error:  # noqa: BLE001  a plugin that listens must not break the run
-                self._leave_out_hook(name, event, error)
+                self._leave_out_hook(*key, error)
 
         return listen
 
@@ -166,7 +161,7 @@ class Registry:
             self._plugins[plugin.name] = plugin
         except (Exception, SystemExit) as error:  # noqa: BLE001  importing it runs a stranger's code
             self._manager.unregister(name=plugin.name)
-            self._leave_out(plugin, f"{type(error).__name__}: {error}")
+            self._leave_out(plugin, _said(error))
 
     def _check_pending(self) -> None:
         """Leave out whoever implements a hook that does not exist."""
@@ -178,7 +173,7 @@ class Registry:
             except PluginValidationError as error:
                 name = self._manager.get_name(error.plugin) or ""
                 self._manager.unregister(error.plugin)
-                self._leave_out(self._plugins[name], str(error))
+                self._leave_out(self._plugins[name], _said(error))
 
     def _answers(self, hook: str, check: Callable[[list[Any]], None]) -> list[tuple[list[Any], str]]:
         """What each plugin answers to a hook, with its label; one whose answer is wrong is left out."""
@@ -207,7 +202,7 @@ class Registry:
         if (name, hook) in self._silent:
             return
         self._silent.add((name, hook))
-        why = f"{hook}: {type(error).__name__}: {error}"
+        why = f"{hook}: {_said(error)}"
         if (plugin := self._plugins.get(name)) is not None:
             self._leave_out(plugin, why)
         else:
@@ -221,6 +216,11 @@ class Registry:
                     there = ", ".join(sorted(known)) or "none"
                     source = settings.setting(key).source
                     _LOG.warning("%s names %r (%s), which is not installed; installed: %s", key, name, source, there)
+
+
+def _said(error: BaseException) -> str:
+    """The error in one line; pluggy's messages have several."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _new_manager() -> PluginManager:

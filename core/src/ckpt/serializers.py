@@ -145,10 +145,7 @@ def _not_serializable(value: object, error: Exception) -> NotSerializable:
         )
     from ckpt.culprits import find_culprit
 
-    try:
-        path, culprit, cause = find_culprit(value, error, _pickle_to)
-    except Exception:  # noqa: BLE001  a user's attributes may raise anything, which must not hide the first error
-        path, culprit, cause = "", value, error
+    path, culprit, cause = find_culprit(value, error, _pickle_to)
     what = f"the value at {path}, a {_type_name(culprit)}," if path else f"the value, a {_type_name(value)},"
     return NotSerializable(f"{what} cannot be pickled ({type(cause).__name__}: {cause}): {advice}")
 

@@ -38,7 +38,9 @@ class FlowSettings:
         "auto", "Whether values are kept; auto: where the storage of the run has a handler."
     )
     storage: str | None = _key(None, "Where values are kept: a storage type or a URL.")
-    result_handler: str | None = _key(None, "The handler of every flow that names none: a storage type or a URL.")
+    result_handler: str | None = _key(
+        None, "The handler of every flow that names none: a storage type, a URL, or module:object."
+    )
     executor: str = _key("local", "Where tasks run: local, threads, processes, or a name that a plugin brings.")
     workers: int = _key(_cpus, "How many tasks run at once on threads and processes; default: the processors.", least=1)
     on_write_error: Literal["fail", "warn"] = _key(

@@ -8,8 +8,8 @@ from __future__ import annotations
 import importlib
 import logging
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ckpt import plugins
@@ -18,8 +18,9 @@ from ckpt.handlers import JSON, ResultHandler
 from ckpt.storage import Storage
 
 if TYPE_CHECKING:
-    from ckpt.config import Settings
+    from ckpt.calls import Call
     from ckpt.flows import Flow
+    from ckpt.settings import Settings
 
 __all__ = ["Choice", "Decision", "decide"]
 
@@ -28,10 +29,8 @@ log = logging.getLogger("ckpt")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was decided for one call."""
+    """What was decided for a task, and so for each of its calls."""
 
-    call: str
-    """Its slug."""
     handler: ResultHandler | None
     """What keeps the value; None if it is not kept."""
     level: str
@@ -48,11 +47,19 @@ class Decision:
     on: bool
     why: str
     """Which setting switched it on or off, in words."""
-    choices: tuple[Choice, ...]
+    calls: Sequence[Call]
+    choices: Sequence[Choice]
+    """Per call."""
 
     def counts(self) -> Mapping[str, int]:
         """How many calls each handler keeps, by its `repr`."""
-        return Counter(repr(choice.handler) for choice in self.choices if choice.handler is not None)
+        chosen = Counter(id(choice) for choice in self.choices)
+        distinct = {id(choice): choice for choice in self.choices}
+        counts: Counter[str] = Counter()
+        for key, choice in distinct.items():
+            if choice.handler is not None:
+                counts[repr(choice.handler)] += chosen[key]
+        return counts
 
     def headline(self) -> str:
         """The decision in one line."""
@@ -70,16 +77,18 @@ class Decision:
             "on": self.on,
             "why": self.why,
             "calls": [
-                {"id": c.call, "handler": repr(c.handler) if c.handler else None, "level": c.level} for c in self.choices
+                {"id": call.slug, "handler": repr(c.handler) if c.handler else None, "level": c.level}
+                for call, c in zip(self.calls, self.choices, strict=True)
             ],
         }
 
     def __str__(self) -> str:
-        width = max([4, *(len(choice.call) for choice in self.choices)])
+        width = max([4, *(len(call.slug) for call in self.calls)])
         level = max([5, *(len(choice.level) for choice in self.choices)])
         lines = [self.headline(), "", f"{'task':<{width}}  {'level':<{level}}  handler"]
         lines += [
-            f"{choice.call:<{width}}  {choice.level:<{level}}  {choice.handler or '-'}".rstrip() for choice in self.choices
+            f"{call.slug:<{width}}  {choice.level:<{level}}  {choice.handler or '-'}"
+            for call, choice in zip(self.calls, self.choices, strict=True)
         ]
         return "\n".join(lines)
 
@@ -94,23 +103,22 @@ def decide(flow: Flow, settings: Settings, checkpointing: bool | None = None) ->
     switch: Any = checkpointing if checkpointing is not None else settings.flows.checkpointing
     said = "flow.run(checkpointing=…)" if checkpointing is not None else _setting(settings, "flows.checkpointing")
     if switch is False:
-        why = f"{said} is false"
-        return Decision(False, why, tuple(Choice(c.slug, None, "off") for c in flow.calls))
+        return _nothing(flow, f"{said} is false", "off")
     matched, storage = _matched(flow, settings)
     everywhere = [
         (flow.result_handler, "flow"),
         (_named(settings.flows.result_handler, settings), "global"),
         (matched, "storage"),
     ]
-    general = next(((handler, level) for handler, level in everywhere if handler is not None), (None, "no handler"))
-    choices = tuple(_choose(call.slug, call.task, call.is_parameter, general) for call in flow.calls)
+    general = next((Choice(handler, level) for handler, level in everywhere if handler is not None), _NO_HANDLER)
+    by_task = {id(call.task): _choose(call, general) for call in flow.calls}
+    choices = [by_task[id(call.task)] for call in flow.calls]
     if switch is True:
-        decision = Decision(True, f"{said} is true", choices)
-        if all(choice.handler is None or choice.level == "parameter" for choice in choices) and general[0] is None:
+        if not any(choice.level in ("task", general.level) and choice.handler for choice in by_task.values()):
             log.warning("checkpointing is on, but there is nothing to keep with: set flows.storage")
-        return decision
+        return Decision(True, f"{said} is true", flow.calls, choices)
     if matched is not None:
-        return Decision(True, f"{said} is auto, and the storage {storage} has a handler", choices)
+        return Decision(True, f"{said} is auto, and the storage {storage} has a handler", flow.calls, choices)
     given = sum(choice.level in ("task", "flow", "global") for choice in choices)
     if given and storage is None:
         log.warning(
@@ -119,23 +127,26 @@ def decide(flow: Flow, settings: Settings, checkpointing: bool | None = None) ->
             given,
             " has" if given == 1 else "s have",
         )
-    why = f"{said} is auto, and " + ("no storage is configured" if storage is None else f"{storage} has no handler")
-    return Decision(False, why, tuple(replace(c, handler=None, fallback=None, level="off") for c in choices))
+    why = "no storage is configured" if storage is None else f"{storage} has no handler"
+    return _nothing(flow, f"{said} is auto, and {why}", "off")
 
 
-def _choose(
-    slug: str, task: Any, is_parameter: bool, general: tuple[ResultHandler | None, str]
-) -> Choice:
-    handler, level = general
+_NO_HANDLER = Choice(None, "no handler")
+
+
+def _nothing(flow: Flow, why: str, level: str) -> Decision:
+    return Decision(False, why, flow.calls, [Choice(None, level)] * len(flow.calls))
+
+
+def _choose(call: Call, general: Choice) -> Choice:
+    task = call.task
     if not task.checkpoint:
-        return Choice(slug, None, "opted out")
+        return Choice(None, "opted out")
     if task.result_handler is not None:
-        return Choice(slug, task.result_handler, "task")
-    if is_parameter:
-        if handler is None:
-            return Choice(slug, plugins.handler_class("json")(), "parameter")
-        return Choice(slug, plugins.handler_class("json")(), "parameter", handler, level)
-    return Choice(slug, handler, level)
+        return Choice(task.result_handler, "task")
+    if call.is_parameter:
+        return Choice(plugins.handler_class("json")(), "parameter", general.handler, general.level)
+    return general
 
 
 def _matched(flow: Flow, settings: Settings) -> tuple[ResultHandler | None, Storage | None]:

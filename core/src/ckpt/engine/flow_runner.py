@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ckpt import config
 from ckpt.engine.choices import Choice, Decision, decide
 from ckpt.engine.executors import Executor, LocalExecutor, make_executor
+from ckpt.engine.graph import Graph
 from ckpt.engine.loop import KeepValues, Loop, OnWriteError
 from ckpt.engine.observers import Observers, handled
 from ckpt.engine.plans import Code, Keep, Plan, RunFacts
@@ -27,6 +28,7 @@ from ckpt.states import Cancelled, Failed, Pending, Running, State, Success
 if TYPE_CHECKING:
     from ckpt.calls import Call
     from ckpt.flows import Flow
+    from ckpt.tasks import Task
 
 __all__ = ["run_flow"]
 
@@ -59,13 +61,14 @@ def run_flow(
         write_retries=settings.flows.write_retries,
         write_retry_delay=settings.flows.write_retry_delay,
     )
+    graph = Graph(flow.calls)
     plans = make_plans(flow.calls, decision, facts)
-    runs_on.check(plans)
+    runs_on.check(graph, plans)
     observers = Observers(facts)
     log.info("flow %r, run %s: %s", flow.name, facts.id, decision.headline())
     on_write_error: OnWriteError = settings.flows.on_write_error
     loop = Loop(
-        flow.calls,
+        graph,
         plans,
         facts,
         runs_on,
@@ -100,59 +103,40 @@ def new_run_id() -> str:
 
 
 def make_plans(calls: Sequence[Call], decision: Decision, facts: RunFacts) -> list[Plan]:
-    """The plan of each call.
+    """The plan of each call; calls of one task share one.
 
     Raises: what a handler's `for_run` finds, and `ConfigError` for a key template that needs a parameter the flow lacks.
     """
     ready: dict[int, tuple[ResultHandler, KeyTemplate]] = {}
 
-    def bound(handler: ResultHandler) -> tuple[ResultHandler, KeyTemplate]:
+    def keep(task: Task, handler: ResultHandler | None, level: str, fallback: Keep | None = None) -> Keep | None:
+        if handler is None:
+            return None
         found = ready.get(id(handler))
         if found is None:
-            handler_now = handler.for_run()
             template = KeyTemplate(handler.template, prefix=handler.prefix).bind(
                 date=facts.started, flow=facts.flow, run_id=facts.id, parameters=facts.parameters, suffix=handler.suffix
             )
-            found = ready[id(handler)] = (handler_now, template)
-        return found
-
-    def keep(call: Call, handler: ResultHandler | None, level: str, fallback: Keep | None) -> Keep | None:
-        if handler is None:
-            return None
-        handler_now, template = bound(handler)
-        template = template.bind(call=call.slug, order=call.index, tags=sorted(call.task.tags))
-        return Keep(handler_now, template, level, fallback)
-
-    splits: dict[int, list[object]] = {}
-    read: set[Call] = set()
-    for call in calls:
-        read.update(call.inputs)
-        for each in call.each or ():
-            if each.call is None:
-                continue
-            read.add(each.call)
-            if not each.call.is_mapped:
-                splits.setdefault(each.call.index, []).append(each.look)
+            found = ready[id(handler)] = (handler.for_run(), template)
+        return Keep(*found, level, tuple(sorted(task.tags)), fallback)
 
     def plan(call: Call, choice: Choice) -> Plan:
         task = call.task
-        is_parameter = call.is_parameter
-        run: Callable[..., Any] = partial(_given, facts.parameters[task.name]) if is_parameter else task.run
+        run: Callable[..., Any] = partial(_given, facts.parameters[task.name]) if call.is_parameter else task.run
+        fallback = keep(task, choice.fallback, choice.fallback_level)
         return Plan(
-            call.index,
-            call.slug,
             task.name,
             run,
-            call.args,
-            call.kwargs,
             timeout=task.seconds("timeout"),
-            keep=keep(call, choice.handler, choice.level, keep(call, choice.fallback, choice.fallback_level, None)),
-            splits=splits.get(call.index, ()),
-            is_parameter=is_parameter,
-            is_read=call in read,
+            keep=keep(task, choice.handler, choice.level, fallback),
+            is_parameter=call.is_parameter,
         )
 
-    return [plan(call, choice) for call, choice in zip(calls, decision.choices, strict=True)]
+    plans: dict[int, Plan] = {}
+    for call, choice in zip(calls, decision.choices, strict=True):
+        if id(call.task) not in plans:
+            plans[id(call.task)] = plan(call, choice)
+    return [plans[id(call.task)] for call in calls]
 
 
 def _given(value: object) -> object:
@@ -163,12 +147,13 @@ def _given(value: object) -> object:
 def verdict(flow: Flow, rows: Rows, interrupted: bool, on_write_error: OnWriteError) -> State:
     """The flow's state: as good as its reference tasks, and Failed if a value that was to be kept is not."""
     results = FlowResults(rows)
-    failed = [str(rows.path(row)) for row in range(len(rows.calls)) if rows.failed(row)]
+    failed = []
+    if max(rows.code, default=0) >= Code.FAILED:
+        failed = [str(rows.path(row)) for row in range(len(rows.calls)) if rows.failed(row)]
     if interrupted:
         done = sum(code in (Code.SUCCESS, Code.CACHED, Code.SKIPPED, Code.MAPPED) for code in rows.code[: len(rows.calls)])
         return Cancelled(f"{done} of {len(rows.calls)} tasks were done", results)
-    decisive = [call.index for call in flow.reference_tasks()]
-    bad = [str(rows.path(row)) for row in decisive if rows.failed(row)]
+    bad = [str(rows.path(call.index)) for call in flow.reference_tasks() if rows.failed(call.index)] if failed else []
     if bad:
         return Failed(f"failed: {_few(bad)}" + (f"; all that failed: {_few(failed)}" if failed != bad else ""), results)
     if rows.write_errors and on_write_error == "fail":

@@ -17,7 +17,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 from ckpt.engine.executors import Executor
-from ckpt.engine.maps import Column, columns_of, follows
+from ckpt.engine.maps import Column, columns_of
 from ckpt.engine.plans import STATES, Code, Outcome, Plan, RunFacts, Work
 from ckpt.engine.runs import DROPPED, Rows
 from ckpt.engine.task_runner import run_call
@@ -28,7 +28,7 @@ from ckpt.states import Running
 from ckpt.triggers import all_successful
 
 if TYPE_CHECKING:
-    from ckpt.calls import Call
+    from ckpt.engine.graph import Graph
     from ckpt.engine.observers import Observers
     from ckpt.states import State
     from ckpt.tasks import Task
@@ -44,7 +44,7 @@ class Loop:
 
     def __init__(
         self,
-        calls: Sequence[Call],
+        graph: Graph,
         plans: Sequence[Plan],
         facts: RunFacts,
         executor: Executor,
@@ -54,33 +54,19 @@ class Loop:
         on_write_error: OnWriteError = "fail",
         drain_seconds: float = 30.0,
     ) -> None:
+        calls = graph.calls
         n = len(calls)
         self.rows = Rows(calls, plans)
-        self.calls, self.plans, self.facts = calls, plans, facts
+        self.graph, self.calls, self.plans, self.facts = graph, calls, plans, facts
         self.executor, self.observers = executor, observers
         self.keep_values, self.on_write_error, self.drain_seconds = keep_values, on_write_error, drain_seconds
 
-        self.inputs = [[call.index for call in call.inputs] for call in calls]
-        self.sources: list[list[int]] = []
-        """Per call, the calls whose values it reads."""
-        self.awaited: list[list[int]] = []
-        """Per call, the calls that must be computed before it starts (or expands)."""
-        self.followed: list[list[int]] = []
-        """Per call, the mapped calls whose children its own children follow, one by one."""
-        self.down: list[list[int]] = [[] for _ in range(n)]
-        """Per row, the rows that wait until it is computed."""
-        self.followers: list[list[int]] = [[] for _ in range(n)]
-        """Per call, the mapped calls that wait until it is expanded."""
-        self._wire()
-        self.waits = [len(self.awaited[i]) + len(self.followed[i]) for i in range(n)]
+        self.waits = list(graph.waits)
         """Per row, how many of what it waits for are still to come."""
-        self.readers = [0] * n
-        """Per call, how many calls will still read its value."""
-        for sources in self.sources:
-            for source in sources:
-                self.readers[source] += 1
-        self.is_terminal = bytearray(not self.readers[i] for i in range(n))
-
+        self.child_down: dict[int, list[int]] = {}
+        """Per child of a mapped call, the children elsewhere that follow it."""
+        self.readers = graph.readers() if keep_values != "all" else []
+        """Per call, how many calls will still take its value."""
         self.asks = bytearray(call.task.trigger is not all_successful for call in calls)
         """Per call: is its trigger asked even if all is well?"""
         self.observed = bytearray(observers.watches(call.task) for call in calls)
@@ -110,20 +96,6 @@ class Loop:
         self.in_task = False
         """Is the executor working in this thread, where an interrupt may stop it?"""
         self.writers = Writers(self._acknowledge, retries=facts.write_retries, delay=facts.write_retry_delay)
-
-    def _wire(self) -> None:
-        for number, call in enumerate(self.calls):
-            each = call.each or ()
-            followed = list(dict.fromkeys(e.call.index for e in each if e.call is not None and follows(e)))
-            mapped = [e.call.index for e in each if e.call is not None and not follows(e)]
-            awaited = list(dict.fromkeys([*self.inputs[number], *mapped, *(up.index for up in call.after)]))
-            self.awaited.append(awaited)
-            self.followed.append(followed)
-            self.sources.append(list(dict.fromkeys([*self.inputs[number], *mapped, *followed])))
-            for up in awaited:
-                self.down[up].append(number)
-            for up in followed:
-                self.followers[up].append(number)
 
     # -- the loop itself
 
@@ -206,18 +178,19 @@ class Loop:
             return
         plan, values, children = self.plans[call], self.rows.value, self.rows.children
         attempt = self.rows.attempts.get(row, 1) if self.rows.attempts else 1
+        node = self.calls[call]
         if not children:
-            inputs = [values[up] for up in self.inputs[call]]
-            work = Work(plan, self.facts, inputs, row, None, 0, attempt)
+            inputs = [values[up.index] for up in node.inputs]
+            work = Work(plan, node, self.facts, inputs, row, None, 0, attempt)
         elif row == call:
-            inputs = [self._value(up) for up in self.inputs[call]]
-            work = Work(plan, self.facts, inputs, row, None, 0, attempt)
+            inputs = [self._value(up.index) for up in node.inputs]
+            work = Work(plan, node, self.facts, inputs, row, None, 0, attempt)
         else:
             index = row - children[call].start
-            inputs = [self._value(up) for up in self.inputs[call]]
+            inputs = [self._value(up.index) for up in node.inputs]
             for column in self.columns[call]:
                 inputs.append(values[column[index]] if type(column) is range else column[index])
-            work = Work(plan, self.facts, inputs, row, index, len(children[call]), attempt)
+            work = Work(plan, node, self.facts, inputs, row, index, len(children[call]), attempt)
         self.rows.code[row] = Code.RUNNING
         if self.observed[call] and self._replaced(row, Running()):
             return
@@ -240,7 +213,7 @@ class Loop:
         """Ask the trigger; a row that may not run is finished here."""
         call = self.rows.call_of[row]
         task = self.calls[call].task
-        upstream = [*self.awaited[call], *self._ahead(row)]
+        upstream = [*self.graph.awaited(call), *self._ahead(row)]
         states = self.rows.upstream_states(upstream)
         if not states:
             return False
@@ -264,7 +237,7 @@ class Loop:
         """What a row waits for because it is mapped: of a child the children it follows, of a parent what never expanded."""
         call = self.rows.call_of[row]
         if row == call:
-            return [up for up in self.followed[call] if up not in self.rows.children]
+            return [up for up in self.graph.followed.get(call, ()) if up not in self.rows.children]
         index = row - self.rows.children[call].start
         return list(dict.fromkeys(column[index] for column in self.columns[call] if type(column) is range))
 
@@ -274,7 +247,9 @@ class Loop:
         """Make the children of a mapped call."""
         rows = self.rows
         try:
-            columns = columns_of(self.calls[parent], rows, self.parts, self._value, self.executor.fill)
+            columns = columns_of(
+                self.calls[parent], rows, self.parts, self.graph.splits, self._value, self.executor.fill
+            )
         except Exception as error:  # noqa: BLE001  iterating a person's value may raise anything
             rows.value[parent] = error
             self._finish(parent, Code.FAILED, said(error))
@@ -286,12 +261,11 @@ class Loop:
         self.uncomputed[parent] = self.unfinished[parent] = count
         self.trouble.extend(self.trouble[parent : parent + 1] * count)
         self.released.extend(bytes(count))
-        self.down.extend([] for _ in children)
-        if self.followed[parent]:
+        if parent in self.graph.followed:
             for row in children:
                 waiting = 0
                 for up in self._ahead_of_new(row, columns, children.start):
-                    self.down[up].append(row)
+                    self.child_down.setdefault(up, []).append(row)
                     if not self.released[up]:
                         waiting += 1
                     elif rows.code[up] not in _SIMPLE:
@@ -302,7 +276,7 @@ class Loop:
         else:
             self.waits.extend([0] * count)
             self.ready.extend(children)
-        for follower in self.followers[parent]:
+        for follower in self.graph.followers.get(parent, ()):
             self._arrived(follower)
         if not count:
             self._finish(parent, Code.MAPPED, "mapped over nothing")
@@ -426,11 +400,11 @@ class Loop:
         simple = rows.code[row] in _SIMPLE if row not in rows.children else not self.trouble_inside(row)
         if self.released[row]:
             if not simple:
-                for down in [*self.down[row], *(self.down[call] if row != call else ())]:
+                for down in [*self.graph.down(call), *self.child_down.get(row, ())]:
                     self.trouble[down] = 1
             return
         self.released[row] = 1
-        for down in self.down[row]:
+        for down in self.graph.down(row) if row == call else self.child_down.get(row, ()):
             if not simple:
                 self.trouble[down] = 1
             self._arrived(down)
@@ -439,7 +413,7 @@ class Loop:
             if not self.uncomputed[call]:
                 self._release(call)
         elif row not in rows.children:
-            for follower in self.followers[row]:  # it will never expand
+            for follower in self.graph.followers.get(row, ()):  # it will never expand
                 self.trouble[follower] |= not simple
                 self._arrived(follower)
 
@@ -455,10 +429,11 @@ class Loop:
     def _drop_unread(self, call: int) -> None:
         """Forget the values that nobody in the flow needs any more; what is kept is read back when asked for."""
         self.columns.pop(call, None)
-        for source in self.sources[call]:
+        sources = self.graph.sources(call)
+        for source in sources:
             self.readers[source] -= 1
-        for row in [*self.sources[call], call]:
-            if self.readers[row] or (self.is_terminal[row] and self.keep_values == "terminal"):
+        for row in [*sources, call]:
+            if self.readers[row] or (not self.graph.is_read[row] and self.keep_values == "terminal"):
                 continue
             for one in self.rows.children.get(row, (row,)):
                 if self.rows.code[one] in _SIMPLE and one not in self.writing:

@@ -45,12 +45,13 @@ def columns_of(
     call: Call,
     rows: Rows,
     parts: Mapping[int, Sequence[Sequence[object] | str]],
+    splits: Mapping[int, Sequence[object]],
     value_of: Callable[[int], object],
     fill: Callable[[object, Sequence[object]], object],
 ) -> list[Column]:
     """The mapped inputs of `call`, all of one length.
 
-    `parts` has the elements of values that are elsewhere, `fill` fills a template where its inputs are.
+    `parts` has the elements of values that are elsewhere, one part for each of the `splits`; `fill` fills a template where its inputs are.
 
     Raises: `ConfigError` for lengths that differ, and for an input that has no elements.
     """
@@ -68,7 +69,7 @@ def columns_of(
             raise ConfigError(f"nothing to map over: {each.call.slug} has no value")
         value = value_of(source)
         if isinstance(value, Held):
-            part = parts[source][list(rows.plans[source].splits).index(each.look)]
+            part = parts[source][splits[source].index(each.look)]
             if isinstance(part, str):
                 raise ConfigError(part)
             columns.append(part)

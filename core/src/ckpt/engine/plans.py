@@ -1,16 +1,16 @@
-"""What a run decides once for each call, so that one task run costs little, and what travels to a worker.
+"""What a run decides once for each task, so that one task run costs little, and what travels to a worker.
 
-`Plan` is per call, `Work` per attempt of a task run, `Outcome` what comes back. A plan holds no part of the
-graph, so it can be pickled to another process.
+`Plan` is per task, `Work` per attempt of a task run, `Outcome` what comes back. A plan holds no part of the graph, so
+it can be pickled to another process.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from ckpt.calls import CallPath
 from ckpt.handlers import ResultHandler, Staged
@@ -30,7 +30,7 @@ from ckpt.states import (
     TriggerFailed,
 )
 
-__all__ = ["Code", "Keep", "Outcome", "Plan", "RunFacts", "Work"]
+__all__ = ["CallFacts", "CallPart", "Code", "Keep", "Outcome", "Plan", "RunFacts", "Work"]
 
 STATES: tuple[type[State], ...] = (
     Pending,
@@ -77,67 +77,81 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How the values of one call are kept."""
+    """How the values of a task are kept."""
 
     handler: ResultHandler
     template: KeyTemplate
-    """The key template with everything bound but `map` and `attempt`."""
+    """The key template with everything bound that is the same for the whole run."""
     level: str
     """Which level chose the handler: task, flow, global, storage, or parameter."""
+    tags: tuple[str, ...] = ()
     fallback: Keep | None = None
     """For a value that the handler cannot serialize (parameters only)."""
 
     def key(self, work: Work) -> str:
         """The key for one attempt of one task run."""
         place = "" if work.index is None else map_part(work.index, work.width)
-        return self.template.render(map=place, attempt=work.attempt)
+        call = work.call
+        return self.template.render(place, work.attempt, call=call.slug, order=call.index, tags=self.tags)
 
 
 class Plan:
-    """One call, ready to run any number of times."""
+    """One task, ready to run any number of times; all its calls share it."""
 
-    __slots__ = ("args", "call", "is_async", "is_parameter", "is_read", "keep", "kwargs", "name", "number", "run", "splits", "timeout")
+    __slots__ = ("is_async", "is_parameter", "keep", "name", "run", "timeout")
 
     def __init__(
         self,
-        number: int,
-        call: str,
         name: str,
         run: Callable[..., Any],
-        args: Sequence[object],
-        kwargs: dict[str, object],
         *,
-        timeout: float | None,
-        keep: Keep | None,
-        splits: Sequence[object] = (),
+        timeout: float | None = None,
+        keep: Keep | None = None,
         is_parameter: bool = False,
-        is_read: bool = True,
     ) -> None:
-        self.number = number
-        """Its place among the calls of the flow."""
-        self.call = call
         self.name = name
         self.run = run
-        self.args = args
-        self.kwargs = kwargs
         self.is_async = inspect.iscoroutinefunction(run)
-        self.is_parameter = is_parameter
-        self.is_read = is_read
-        """Does another call take its value?"""
         self.timeout = timeout
+        """Seconds for one attempt."""
         self.keep = keep
-        self.splits = splits
-        """Templates over one slot, the value: the parts that calls downstream map over."""
+        """None where values are not kept."""
+        self.is_parameter = is_parameter
+
+
+class CallFacts(Protocol):
+    """What running a call needs to know of it: a `Call` here, a `CallPart` in a worker."""
+
+    index: int
+    slug: str
+    args: Sequence[object]
+    kwargs: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class CallPart:
+    """The part of a call that travels."""
+
+    index: int
+    slug: str
+    args: Sequence[object]
+    kwargs: Mapping[str, object]
+    splits: Sequence[object]
+    """Templates over one slot, the value: the parts of it that calls downstream map over."""
+    is_read: bool
+    """Does another call take the value?"""
+    plan: Plan
 
 
 class Work:
-    """One attempt of one task run: a plan with its inputs."""
+    """One attempt of one task run: a plan and a call with its inputs."""
 
-    __slots__ = ("attempt", "facts", "index", "inputs", "plan", "row", "width")
+    __slots__ = ("attempt", "call", "facts", "index", "inputs", "plan", "row", "width")
 
     def __init__(
         self,
         plan: Plan,
+        call: CallFacts,
         facts: RunFacts,
         inputs: Sequence[object],
         row: int,
@@ -146,6 +160,7 @@ class Work:
         attempt: int,
     ) -> None:
         self.plan = plan
+        self.call = call
         self.facts = facts
         self.inputs = inputs
         self.row = row
@@ -157,7 +172,7 @@ class Work:
     @property
     def path(self) -> CallPath:
         """Which task run this is."""
-        return CallPath(self.plan.call, self.index)
+        return CallPath(self.call.slug, self.index)
 
 
 class Outcome(NamedTuple):

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING
 
 from ckpt.arguments import resolve
 from ckpt.engine.executors import ThreadsExecutor
-from ckpt.engine.plans import Code, Outcome
+from ckpt.engine.plans import CallPart, Code, Outcome
 from ckpt.errors import NotSerializable, WorkerLost
 from ckpt.handlers import Staged, Stored
 from ckpt.results import Held
 from ckpt.serializers import pickled, unpickle
 
 if TYPE_CHECKING:
+    from ckpt.engine.graph import Graph
     from ckpt.engine.plans import Plan, Work
 
 __all__ = ["Filled", "Pickled", "ProcessesExecutor", "Reply"]
@@ -77,20 +78,24 @@ class ProcessesExecutor(ThreadsExecutor):
     def size(self) -> int:
         return self.workers or os.cpu_count() or 1
 
-    def check(self, plans: Sequence[Plan]) -> None:
-        """Pickle all plans, once for all workers.
+    def check(self, graph: Graph, plans: Sequence[Plan]) -> None:
+        """Pickle all calls with their plans, once for all workers.
 
         Raises: `NotSerializable` naming the task that cannot go to another process.
         """
+        parts = [
+            CallPart(c.index, c.slug, c.args, c.kwargs, graph.splits.get(c.index, ()), bool(graph.is_read[c.index]), plan)
+            for c, plan in zip(graph.calls, plans, strict=True)
+        ]
         try:
-            self._program = pickled(plans)
+            self._program = pickled(parts)
         except NotSerializable:
-            for plan in plans:
+            for part in parts:
                 try:
-                    pickled(plan)
+                    pickled(part)
                 except NotSerializable as error:
                     raise NotSerializable(
-                        f"task {plan.call} cannot go to another process: {error}; run it with executor='threads'"
+                        f"task {part.slug} cannot go to another process: {error}; run it with executor='threads'"
                     ) from error
             raise
 
@@ -100,7 +105,7 @@ class ProcessesExecutor(ThreadsExecutor):
 
     def _run(self, work: Work) -> Outcome:
         try:
-            message = pickled((work.plan.number, work.facts, work.inputs, work.row, work.index, work.width, work.attempt))
+            message = pickled((work.call.index, work.facts, work.inputs, work.row, work.index, work.width, work.attempt))
         except NotSerializable as error:
             return Outcome(Code.FAILED, NotSerializable(f"an input of {work.path} cannot go to another process: {error}"))
         thread = threading.current_thread()

@@ -46,6 +46,7 @@ class Rows:
         n = len(calls)
         self.calls = calls
         self.plans = plans
+        """Per call, the plan of its task."""
         self.code = bytearray(n)
         """Per row, the state: a place in `STATES`."""
         self.value: list[object] = [NoResult] * n

@@ -33,8 +33,8 @@ def run_call(work: Work) -> Outcome:
     inputs = work.inputs
     token = entered.set(work)
     try:
-        args = [inputs[a.number] if type(a) is Slot else resolve(a, inputs) for a in plan.args]
-        kwargs = {name: resolve(a, inputs) for name, a in plan.kwargs.items()} if plan.kwargs else plan.kwargs
+        args = [inputs[a.number] if type(a) is Slot else resolve(a, inputs) for a in work.call.args]
+        kwargs = {name: resolve(a, inputs) for name, a in work.call.kwargs.items()}
         if plan.timeout is None and not plan.is_async:
             value = plan.run(*args, **kwargs)
             if type(value) is CoroutineType:
@@ -75,7 +75,8 @@ def _keep(value: object, work: Work, keep: Keep) -> Outcome:
 
 def _stage(value: object, work: Work, keep: Keep) -> Staged:
     """Stage, trying again for a passing failure: the write alone, never the task."""
-    path = work.plan.call if work.index is None else f"{work.plan.call}[{work.index}]"
+    slug = work.call.slug
+    path = slug if work.index is None else f"{slug}[{work.index}]"
     meta = Meta(run=work.facts.id, call=path, attempt=work.attempt)
     key = keep.key(work)
     attempt = 0

@@ -12,10 +12,9 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ckpt.engine.maps import elements
-from ckpt.engine.plans import Code, Outcome, Work
+from ckpt.engine.plans import CallPart, Code, Outcome, Work
 from ckpt.engine.processes import Pickled, Reply, open_pipe
 from ckpt.engine.runs import DROPPED
 from ckpt.engine.task_runner import run_call
@@ -24,9 +23,6 @@ from ckpt.errors import CkptError, NotSerializable
 from ckpt.logs import show_messages
 from ckpt.results import Held
 from ckpt.serializers import pickled, unpickle
-
-if TYPE_CHECKING:
-    from ckpt.engine.plans import Plan
 
 __all__ = ["serve"]
 
@@ -38,9 +34,9 @@ def serve(handle: int, parent: int) -> None:
     show_messages()
     pipe = open_pipe(handle)
     try:
-        plans: Sequence[Plan] = unpickle(pipe.recv_bytes())
+        calls: Sequence[CallPart] = unpickle(pipe.recv_bytes())
         while True:
-            pipe.send_bytes(_answer(pipe.recv_bytes(), plans))
+            pipe.send_bytes(_answer(pipe.recv_bytes(), calls))
     except (EOFError, OSError):
         logging.shutdown()
         os._exit(0)  # a task that was dropped at its timeout may still run in a thread
@@ -52,15 +48,15 @@ def _follow(parent: int) -> None:
     os._exit(1)
 
 
-def _answer(message: bytes, plans: Sequence[Plan]) -> bytes:
+def _answer(message: bytes, calls: Sequence[CallPart]) -> bytes:
     try:
         number, facts, inputs, row, index, width, attempt = unpickle(message)
         values = [value.load() if isinstance(value, Held) else value for value in inputs]
     except Exception as error:  # noqa: BLE001  unpickling a person's value may raise anything
         return pickled((Code.FAILED, _travelling(error), None, False, None, ()))
-    work = Work(plans[number], facts, values, row, index, width, attempt)
-    reply = _reply(work, _delivered(work, run_call(work)))
-    return pickled(reply)
+    call = calls[number]
+    work = Work(call.plan, call, facts, values, row, index, width, attempt)
+    return pickled(_reply(work, call, _delivered(work, run_call(work))))
 
 
 def _delivered(work: Work, outcome: Outcome) -> Outcome:
@@ -79,20 +75,20 @@ def _delivered(work: Work, outcome: Outcome) -> Outcome:
     return outcome._replace(write_error=errors[0], staged=staged if errors[0] is None else None)
 
 
-def _reply(work: Work, outcome: Outcome) -> Reply:
+def _reply(work: Work, call: CallPart, outcome: Outcome) -> Reply:
     stored = outcome.staged.stored if outcome.staged is not None else None
     write_error = None if outcome.write_error is None else _travelling(outcome.write_error)
     if outcome.code != Code.SUCCESS:
         value = _travelling(outcome.value) if isinstance(outcome.value, BaseException) else outcome.value
         return outcome.code, value, None, False, None, ()
-    if stored is not None and not work.plan.is_read:
+    if stored is not None and not call.is_read:
         return outcome.code, DROPPED, stored, outcome.handler is not None, write_error, ()
     try:
         value = Pickled(pickled(outcome.value))
     except NotSerializable as error:
         away = NotSerializable(f"the value of {work.path} cannot go to another process: {error}")
         return Code.FAILED, away, None, False, None, ()
-    parts = [_split(look, outcome.value) for look in work.plan.splits]
+    parts = [_split(look, outcome.value) for look in call.splits]
     return outcome.code, value, stored, outcome.handler is not None, write_error, parts
 
 

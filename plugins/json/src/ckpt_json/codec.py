@@ -10,7 +10,7 @@ in its order. Everything else is a tag: **an object with exactly one key, and th
     bytes, bytearray            {"$bytes": base64}  {"$bytearray": base64}
     date, timedelta             {"$date": "2026-11-22"}  {"$timedelta": [days, seconds, microseconds]}
     datetime, time              {"$datetime": "2026-11-22T10:00:00+01:00"}  {"$time": "10:00:00"}
-      with a zone, name, fold   {"$datetime": {"at": "2026-10-25T02:30:00", "zone": "Europe/Berlin", "fold": 1}}
+      zone, name, offset, fold  {"$datetime": {"at": "2026-10-25T02:30:00", "zone": "Europe/Berlin", "fold": 1}}
     UUID, Decimal               {"$uuid": "…"}  {"$decimal": "1.10"}
     PosixPath, WindowsPath      {"$posixpath": "/a"}  {"$windowspath": …}; of the other system: Unsupported
     PurePosixPath, …            {"$pureposixpath": "/a"}  {"$purewindowspath": "c:\\a"}
@@ -128,7 +128,8 @@ class Codec:
                 raise damaged(name)
         except CkptError:
             raise
-        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, Warning) as error:
+            # numpy 1 only warns of an item that does not fit, which a filter may have made an error.
             raise damaged(name) from error
         return read_scalar(name, payload)
 

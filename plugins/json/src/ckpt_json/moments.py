@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time, timezone, tzinfo
+from datetime import datetime, time, timedelta, timezone, tzinfo
 from typing import TypeVar
 
 from ckpt.errors import Unsupported
@@ -13,15 +13,25 @@ __all__ = ["read_moment", "write_moment"]
 Moment = TypeVar("Moment", datetime, time)
 
 
-def write_moment(value: datetime | time) -> str | dict[str, str | int]:
-    """ISO 8601 where that says it all; else `{"at": …}` with `zone` (IANA) or `name` (of an offset), and `fold`."""
+def write_moment(value: datetime | time) -> str | dict[str, str | int | list[int]]:
+    """ISO 8601 where that says it all, else `{"at": …}` with what it does not.
+
+    That is `zone` (IANA), `offset` (days, seconds, microseconds: only where it has any of the last), `name` (of the
+    offset) and `fold`.
+    """
     zone = value.tzinfo
-    extra: dict[str, str | int] = {}
+    extra: dict[str, str | int | list[int]] = {}
     if zone is None:
         at = value.isoformat()
     elif type(zone) is timezone:
-        at = value.isoformat()
-        if (name := zone.tzname(None)) != timezone(zone.utcoffset(None)).tzname(None):
+        offset = zone.utcoffset(None)
+        if offset.microseconds:
+            # `fromisoformat` takes an offset of less than a second for UTC.
+            at = value.replace(tzinfo=None).isoformat()
+            extra["offset"] = [offset.days, offset.seconds, offset.microseconds]
+        else:
+            at = value.isoformat()
+        if (name := zone.tzname(None)) != timezone(offset).tzname(None):
             extra["name"] = name
     else:
         # The wall time without its offset: the rules of a zone may change between writing and reading.
@@ -45,10 +55,12 @@ def read_moment(kind: type[Moment], payload: object) -> Moment:
     moment = kind.fromisoformat(payload["at"])
     if "zone" in payload:
         moment = moment.replace(tzinfo=_zone(payload["zone"]))
-    elif "name" in payload and moment.tzinfo is not None:
+    elif "offset" in payload:
+        moment = moment.replace(tzinfo=timezone(timedelta(*payload["offset"])))
+    if "name" in payload and moment.tzinfo is not None:
         offset = moment.tzinfo.utcoffset(None)
-        assert offset is not None  # `fromisoformat` makes fixed offsets only
-        moment = moment.replace(tzinfo=timezone(offset, payload["name"]))
+        if offset is not None:
+            moment = moment.replace(tzinfo=timezone(offset, payload["name"]))
     return moment.replace(fold=payload.get("fold", 0))
 
 

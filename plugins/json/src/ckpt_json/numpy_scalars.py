@@ -19,7 +19,7 @@ NAMES = frozenset(
 )
 """dtypes by name; beside them `datetime64[…]` and `timedelta64[…]`, whose payload counts units as an integer."""
 
-_MOMENT = re.compile(r"(datetime64|timedelta64)(\[([1-9][0-9]{0,9})?(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?")
+_MOMENT = re.compile(r"(datetime64|timedelta64)(\[([1-9][0-9]{0,9})?(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])")
 
 
 def is_numpy(value: object) -> bool:
@@ -41,6 +41,8 @@ def numpy_payload(value: Any) -> list[object]:
         return ["bytes", b"".join((value,))]
     name: str = value.dtype.name
     if kind is numpy.datetime64 or kind is numpy.timedelta64:
+        if not _MOMENT.fullmatch(name):
+            raise Refused(f"it is a {type_name(kind)} without a unit", f"give it one: value.astype('{name}[ns]')")
         return [name, int(value.view("int64"))]
     # The C types that have no name of their own (`longlong` where `long` is as wide) would come back as another type.
     if name not in NAMES or numpy.dtype(name).type is not kind:

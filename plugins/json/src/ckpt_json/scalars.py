@@ -108,6 +108,8 @@ def _path(value: PurePath) -> str:
 
 def _path_reader(kind: type[PurePath]) -> Callable[[str], PurePath]:
     def read(payload: str) -> PurePath:
+        if not isinstance(payload, str):
+            raise TypeError(payload)
         try:
             return kind(payload)
         except NotImplementedError:
@@ -182,5 +184,6 @@ def read_scalar(name: str, payload: object) -> object:
 def damaged(name: str) -> CorruptRecord:
     """The error for a tag whose payload cannot have been written."""
     return CorruptRecord(
-        f"the JSON text was changed since it was written: the payload of {name!r} is none; compute the value again"
+        f"the JSON text was changed since it was written: {name!r} holds what is never written there; "
+        "compute the value again"
     )

@@ -175,11 +175,14 @@ class LocalStore(ObjectStore):
         """Do it in the folder, and in a new one as long as the folder turns out to be deleted."""
         tries = _TRIES
         while True:
+            folder = None
             try:
-                return attempt(self._folders.open(path, make=True))
+                folder = self._folders.open(path, make=True)
+                return attempt(folder)
             except OSError as error:
                 tries -= 1
-                if not tries or error.errno not in VANISHED:
+                # ext4 answers EPERM to O_TMPFILE in a deleted folder, so the folder is asked too.
+                if not tries or not (error.errno in VANISHED or (folder is not None and folder.is_gone())):
                     raise
                 self._folders.forget(path)
 
