@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-DEMO ?= examples/seattle_weather.py
+DEMO ?= examples/demo.py
 # More arguments for the program that a verb runs: make test ARGS="-k resume -x"
 ARGS ?=
 

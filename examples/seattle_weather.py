@@ -1,7 +1,7 @@
 """What was unusual about Seattle's weather? A small production flow; the value of every task is kept below ./results.
 
     ckpt run examples/seattle_weather.py
-    ckpt run examples/seattle_weather.py --param delivery='"another.csv"'
+    ckpt run examples/seattle_weather.py --param delivery=another.csv
 
 The data are four years of daily measurements, a file that the package vega_datasets ships.
 """
@@ -32,7 +32,7 @@ def split_months(days: pd.DataFrame) -> list[pd.DataFrame]:
 
 @task
 def clean(month: pd.DataFrame, fahrenheit: list[str]) -> pd.DataFrame:
-    """The temperatures in °C, without the days on which the thermometer was broken. `fahrenheit`: the units that mean °F."""
+    """Days with their temperatures in °C; `fahrenheit` are the units to convert, and impossible days are left out."""
     temperatures = month[["temp_max", "temp_min"]]
     in_celsius = temperatures.where(~month["unit"].isin(fahrenheit), ((temperatures - 32) / 1.8).round(1))
     plausible = in_celsius["temp_max"].between(-60, 60) & in_celsius["temp_min"].between(-60, 60)
@@ -98,7 +98,7 @@ def report(extreme: dict[str, tuple[str, float]], rain: dict[str, float]) -> str
 
 
 # The storage is the one line that keeps every value: an installed plugin serves file:// and is found by it.
-with Flow("seattle weather", storage=Path("results").absolute().as_uri()) as flow:
+with Flow("seattle", storage=Path("results").absolute().as_uri()) as flow:
     delivery = Parameter("delivery", local_data.seattle_weather.filepath)
     fahrenheit = Parameter("fahrenheit", ["F"])
 

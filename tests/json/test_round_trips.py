@@ -280,7 +280,6 @@ SCALARS = st.one_of(
     st.text().map(PurePosixPath),
     st.builds(np.float32, st.floats(width=32)),
     st.builds(np.int16, st.integers(-(2**15), 2**15 - 1)),
-    st.builds(np.datetime64, st.integers(-(2**63), 2**63 - 1), st.sampled_from(["Y", "D", "7m", "ns", "as"])),
     st.sampled_from([*Color, *Level, Mode.READ | Mode.WRITE]),
 )
 
@@ -306,8 +305,10 @@ def with_containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
+# Never keys: numpy overflows when a set compares moments of different units.
+MOMENTS = st.builds(np.datetime64, st.integers(-(2**63), 2**63 - 1), st.sampled_from(["Y", "D", "7m", "ns", "as"]))
 KEYS = st.recursive(scalars(), with_tuples, max_leaves=4)
-VALUES = st.recursive(st.one_of(scalars(), st.binary().map(bytearray)), with_containers, max_leaves=12)
+VALUES = st.recursive(st.one_of(scalars(), st.binary().map(bytearray), MOMENTS), with_containers, max_leaves=12)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -6,7 +6,6 @@ Each fault is counted where it fires, and where a test could be blind a naive wr
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -399,4 +398,4 @@ def test_a_failed_sync_of_a_file_gives_no_name_and_is_not_tried_again(tmp_path: 
 def test_a_failed_sync_of_a_folder_fails_the_put(tmp_path: Path) -> None:
     printed, calls = traced(tmp_path, inject="inject=fsync:error=EIO:when=1")
     assert printed.split() == ["failed", "1", "kept", "1", "kept", "1"]
-    assert [code for name, _, code in calls if name == "fsync"][0] == -1
+    assert next(code for name, _, code in calls if name == "fsync") == -1

@@ -34,7 +34,7 @@ def test_a_value_is_one_file_that_plain_pickle_reads(tmp_path: Path) -> None:
     handler = LocalResultHandler(tmp_path / "kept")
     location = handler.write({"a": 1}, key="run/add-1.ckpt")
     assert location == "run/add-1.ckpt"
-    assert [path for path in tmp_path.rglob("*.ckpt")] == [tmp_path / "kept/run/add-1.ckpt"]
+    assert list(tmp_path.rglob("*.ckpt")) == [tmp_path / "kept/run/add-1.ckpt"]
     with (tmp_path / "kept/run/add-1.ckpt").open("rb") as file:
         assert pickle.load(file) == {"a": 1}
     assert handler.read(location) == {"a": 1}
@@ -100,7 +100,12 @@ def test_a_handler_that_was_not_used_carries_no_path_of_this_machine() -> None:
 
 @pytest.mark.parametrize(
     ("folder", "said"),
-    [("$NOT_SET/kept", "NOT_SET"), ("/tmp/${NOT_SET}", "NOT_SET"), ("$RELATIVE/kept", "relative"), ("~nobody-here/x", "full")],
+    [
+        ("$NOT_SET/kept", "NOT_SET"),
+        ("/tmp/${NOT_SET}", "NOT_SET"),
+        ("$RELATIVE/kept", "relative"),
+        ("~nobody-here/x", "full"),
+    ],
 )
 def test_a_folder_that_cannot_be_expanded_is_refused_before_the_run(
     folder: str, said: str, monkeypatch: pytest.MonkeyPatch
@@ -154,7 +159,8 @@ def test_a_spec_makes_the_same_handler(tmp_path: Path) -> None:
 
 def test_a_file_url_names_the_folder(tmp_path: Path) -> None:
     for url in ("file:///data/results", "file:///data/results/", "file://localhost/data/results"):
-        assert LocalResultHandler.from_storage(Storage.parse(url)).to_spec() == {"type": "local", "dir": "/data/results"}
+        made = LocalResultHandler.from_storage(Storage.parse(url))
+        assert made.to_spec() == {"type": "local", "dir": "/data/results"}
     handler = LocalResultHandler.from_storage(Storage.parse("file:///data/a%20b?durability=os&prefix=x"))
     assert (handler.dir, handler.durability, handler.prefix) == ("/data/a b", "os", "x")
 

@@ -71,6 +71,8 @@ def __dir__() -> list[str]:
 
 
 for _name in __all__:
-    # The public path is what `repr` and errors show and what pickles name, so that modules may move.
-    if hasattr(_exported := globals().get(_name), "__qualname__"):
+    # The public path is what `repr` and errors show and what pickles name, so that modules may move. What has fields
+    # keeps the module in which their annotations can be resolved.
+    _exported = globals().get(_name)
+    if hasattr(_exported, "__qualname__") and not hasattr(_exported, "__match_args__"):
         _exported.__module__ = __name__

@@ -35,6 +35,9 @@ _FORMATTED: Final[dict[str, datetime | int]] = {"date": datetime(2026, 11, 22, t
 """The fields that take a format, each with a value to try it on."""
 _PARAMETER: Final = re.compile(r"parameters\[([^\[\]]+)\]")
 _UNSAFE: Final = re.compile(r"[^\w.=+@,-]+")
+_FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f\\]")
+_PLAIN_LETTERS: Final = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
+"""Letters that Unicode does not take apart."""
 _BYTES: Final = 120
 """A file system takes 255 bytes for one name; a call, a suffix and a temporary ending must find room beside."""
 
@@ -65,7 +68,8 @@ class KeyTemplate:
                 f"key template {text!r} gives all tasks of a run the same key: put {{call}} or {{order}} into it"
             )
         prefix = prefix.strip("/")
-        _check_text(prefix, f"prefix {prefix!r}")
+        _check_characters(prefix, f"prefix {prefix!r}")
+        _check_parts(prefix or "x", f"prefix {prefix!r}")
         self._take([f"{prefix}/", *pieces] if prefix else pieces)
 
     @property
@@ -120,7 +124,7 @@ class KeyTemplate:
 
 def slug(text: str, limit: int = 80) -> str:
     """Return `text` in lower-case letters a-z, digits and single dashes, at most `limit` of them and never none."""
-    plain = unicodedata.normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
+    plain = unicodedata.normalize("NFKD", text.casefold().translate(_PLAIN_LETTERS)).encode("ascii", "ignore").decode()
     found = re.sub("[^a-z0-9]+", "-", plain).strip("-")[:limit].strip("-")
     return found or f"x-{_fingerprint(text)}"
 
@@ -151,6 +155,7 @@ def _fingerprint(text: str) -> str:
 
 
 def _parsed(text: str) -> list[Piece]:
+    _check_characters(text, f"key template {text!r}")
     try:
         found = list(Formatter().parse(text))
     except ValueError as error:
@@ -167,7 +172,7 @@ def _parsed(text: str) -> list[Piece]:
         piece if isinstance(piece, str) else {"map": "/0", "suffix": ".x"}.get(piece[0]) or _sample(*piece)
         for piece in pieces
     )
-    _check_text(sample, f"key template {text!r}")
+    _check_parts(sample, f"key template {text!r}")
     return pieces
 
 
@@ -188,10 +193,13 @@ def _sample(field: str, form: str) -> str:
     return format(_FORMATTED.get(field, "x"), form)
 
 
-def _check_text(text: str, what: str) -> None:
-    if any(ord(char) < 32 or char in "\\\x7f" for char in text):
+def _check_characters(text: str, what: str) -> None:
+    if _FORBIDDEN.search(text):
         raise ConfigError(f"{what} has a control character or a backslash, which no key may have: leave it out")
-    if text and any(part in ("", ".", "..") for part in text.split("/")):
+
+
+def _check_parts(text: str, what: str) -> None:
+    if any(part in ("", ".", "..") for part in text.split("/")):
         raise ConfigError(f"{what} makes an empty, '.' or '..' part between slashes, which no key may have")
 
 

@@ -29,6 +29,7 @@ class JSONResultHandler(ResultHandler):
     the same type is listed in `ckpt_json.codec`.
     """
 
+    __module__ = "ckpt_json"  # its public path, for `repr` and pickles
     storage_type: ClassVar[str] = "json"
 
     def __init__(self, *, types: Sequence[type] = (), max_bytes: int = _MAX_BYTES) -> None:

@@ -1,0 +1,89 @@
+"""How fast ckpt is, against doing the same by hand on the same disk in the same run.
+
+    python benchmarks/run.py [--quick] [--only TEXT] [--json FILE] [--folder DIR]
+
+Each row is measured in rounds, the work of ckpt and its floor in turn, and the median of the rounds' ratios counts:
+the machines are noisy, and only a ratio within one run means anything. Folders are new for each round and are deleted
+at the end: deleting in between makes the creation of later files several times slower.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import arrays
+import files
+import scheduling
+import starting
+from rows import Row, Seen
+
+
+def measure(row: Row, folder: Path, rounds: int) -> Seen:
+    """Run one row's work and floor in turn."""
+    ours, floors, extras = [], [], []
+    for number in range(-1, rounds):  # the first round warms up and does not count
+        place = folder / f"{row.key}-{number}"
+        place.mkdir()
+        theirs = row.floor(place / "floor") if row.floor else None
+        mine = row.work(place / "ckpt")
+        if number >= 0:
+            ours.append(mine.seconds)
+            extras.append(mine.extra)
+            if theirs is not None:
+                floors.append(theirs.seconds)
+    ratios = [mine / theirs for mine, theirs in zip(ours, floors, strict=True)] if floors else []
+    return Seen(
+        row,
+        ours=statistics.median(ours),
+        floor=statistics.median(floors) if floors else None,
+        ratio=statistics.median(ratios) if ratios else None,
+        extra=statistics.median(extras),
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="three rounds a row instead of nine, and no 100,000 tasks")
+    parser.add_argument("--only", default="", metavar="TEXT", help="rows whose name has TEXT in it")
+    parser.add_argument("--json", type=Path, default=Path("benchmarks/results.json"), metavar="FILE")
+    parser.add_argument("--folder", type=Path, help="where files are written; default: the folder for temporary files")
+    arguments = parser.parse_args()
+    logging.getLogger("ckpt").setLevel(logging.ERROR)
+
+    rows = [*scheduling.rows(), *files.rows(), *arrays.rows(), *starting.rows()]
+    rows = [row for row in rows if arguments.only in row.name and not (arguments.quick and row.slow)]
+    folder = Path(tempfile.mkdtemp(prefix="ckpt-bench-", dir=arguments.folder))
+    seen = []
+    started = time.monotonic()
+    try:
+        print(f"{'work':<58} {'ckpt':>11} {'by hand':>11} {'reached':>10}   bar")
+        for row in rows:
+            result = measure(row, folder, 3 if arguments.quick else row.rounds)
+            seen.append(result)
+            print(result.line(), flush=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    missed = [result.row.name for result in seen if result.verdict == "MISSED"]
+    print(f"\n{len(seen)} rows in {time.monotonic() - started:.0f} s; {len(missed)} missed{': ' if missed else ''}{', '.join(missed)}")
+    facts = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "rounds": "quick" if arguments.quick else "full",
+        "rows": [result.to_dict() for result in seen],
+    }
+    arguments.json.write_text(json.dumps(facts, indent=2) + "\n")
+    print(f"written to {arguments.json}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
