@@ -70,9 +70,10 @@ def main(inbox: Path) -> None:
         f"The station now sends another unit, and says so: {sent.temp_max[row]} °F is {sent_before.temp_max[row]} °C. "
         "That is right, and split-months only splits it."
     )
-    month = next(name for name in suspects if name.startswith("clean"))
-    say(f"What {month} returned, which is in °C by promise:")
+    months = [name for name in suspects if name.startswith("clean")]
+    month = next(name for name in months if not ckpt.read(bad[name]).equals(ckpt.read(good[name])))
     cleaned, cleaned_before = ckpt.read(bad[month]), ckpt.read(good[month])
+    say(f"What {month} returned, which is in °C by promise:")
     show(f"good run   {in_one_line(cleaned_before.iloc[0])}", f"bad run    {in_one_line(cleaned.iloc[0])}")
     say(
         "That is wrong, so the task is clean. Its other input is kept as well, and says why: it was told only one name "

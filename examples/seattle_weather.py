@@ -33,10 +33,12 @@ def split_months(days: pd.DataFrame) -> list[pd.DataFrame]:
 @task
 def clean(month: pd.DataFrame, fahrenheit: list[str]) -> pd.DataFrame:
     """Days with their temperatures in °C; `fahrenheit` are the units to convert, and impossible days are left out."""
-    temperatures = month[["temp_max", "temp_min"]]
-    in_celsius = temperatures.where(~month["unit"].isin(fahrenheit), ((temperatures - 32) / 1.8).round(1))
-    plausible = in_celsius["temp_max"].between(-60, 60) & in_celsius["temp_min"].between(-60, 60)
-    return month[["date", "precipitation"]].join(in_celsius)[plausible].reset_index(drop=True)
+    to_convert = month["unit"].isin(fahrenheit)
+    cleaned = month[["date", "precipitation"]].copy()
+    for name in ("temp_max", "temp_min"):
+        cleaned[name] = month[name].mask(to_convert, ((month[name] - 32) / 1.8).round(1))
+    possible = cleaned["temp_max"].between(-60, 60) & cleaned["temp_min"].between(-60, 60)
+    return cleaned[possible].reset_index(drop=True)
 
 
 @task

@@ -7,6 +7,7 @@ import pickle
 import re
 
 import pytest
+
 from ckpt.errors import ConfigError
 from ckpt.handlers import DEFAULT_TEMPLATE
 from ckpt.keys import KeyTemplate, component, map_part, slug
@@ -23,8 +24,18 @@ def test_the_default_key_tells_date_flow_run_call_and_place() -> None:
     assert pickle.loads(pickle.dumps(call)).render() == call.render()
 
 
+def test_what_differs_from_call_to_call_may_be_given_when_rendering() -> None:
+    run = KeyTemplate(DEFAULT_TEMPLATE).bind(date=STARTED, flow="f", run_id="r", suffix=".ckpt")
+    assert run.render("/0007", call="add-1", order=3, tags=()) == "2026/11/22/f/r/add-1/0007.ckpt"
+    assert run.render(call="add-1") == run.bind(call="add-1").render()
+    other = KeyTemplate("{order:03d}-{call}{map}-{tags}-{attempt}").render("/0", 2, call="c", order=7, tags=["b", "a"])
+    assert other == "007-c/0-a+b-2"
+
+
 def test_every_field_can_be_used() -> None:
-    text = "{date}|{date:%H}|{flow}|{run_id}|{call}|{order:03d}|{order}|{map}|{attempt}|{parameters[a b]}|{tags}|{suffix}"
+    text = (
+        "{date}|{date:%H}|{flow}|{run_id}|{call}|{order:03d}|{order}|{map}|{attempt}|{parameters[a b]}|{tags}|{suffix}"
+    )
     template = KeyTemplate(text.replace("|", "-"))
     assert template.parameters == {"a b"}
     bound = template.bind(
@@ -90,6 +101,8 @@ def test_mapped_children_never_share_a_key() -> None:
 def test_a_field_that_nobody_bound_is_named() -> None:
     with pytest.raises(ConfigError, match="no value for flow, suffix"):
         KeyTemplate("{flow}/{call}{suffix}").bind(call="c").render()
+    with pytest.raises(ConfigError, match="no value for call"):
+        KeyTemplate(DEFAULT_TEMPLATE).bind(date=STARTED, flow="f", run_id="r", suffix="").render()
 
 
 def test_map_parts_sort_like_their_numbers() -> None:
@@ -127,8 +140,9 @@ def test_a_slug_is_never_empty_and_tells_texts_apart() -> None:
 
 
 HARSH = [
-    "", ".", "..", "...", "/", "//", "a/b", "a-b", "../x", "a\0b", "a\nb", "\x7f", "a\\b", "C:\\x", " ", " a", "a ", "a%2Fb",
-    "x" * 500, "x" * 501, "數" * 200, "é", "e\u0301", "\u202e", "a:b", "a?b", "a#b", ".hidden", "CON", "-", "\ud800", "a.", "{call}",
+    "", ".", "..", "...", "/", "//", "a/b", "a-b", "../x", "a\0b", "a\nb", "\x7f", "a\\b", "C:\\x", " ", " a", "a ",
+    "a%2Fb", "x" * 500, "x" * 501, "數" * 200, "é", "e\u0301", "\u202e", "a:b", "a?b", "a#b", ".hidden", "CON", "-",
+    "\ud800", "a.", "{call}",
 ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import pytest
+
 from ckpt.errors import AccessDenied, ConfigError, CorruptRecord, NotFound, NotSerializable, StoreUnavailable
 from ckpt.handlers import JSON, Meta
 from ckpt.objects import ObjectResultHandler

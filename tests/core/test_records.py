@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+
 from ckpt.decoding import header, read_record, read_stream, stream_header
 from ckpt.encoding import Encoded, encode
 from ckpt.errors import ConfigError, CorruptRecord, NotSerializable, StoreUnavailable, Unreadable
@@ -153,9 +154,9 @@ def same(a: Any, b: Any, path: str = "value") -> str | None:
         flags = ("C_CONTIGUOUS", "F_CONTIGUOUS", "WRITEABLE")
         if a.dtype != b.dtype or a.shape != b.shape:
             return f"{path}: {a.dtype}{a.shape} became {b.dtype}{b.shape}"
-        if a.flags.contiguous or a.flags.f_contiguous:
-            if changed := [flag for flag in flags if a.flags[flag] != b.flags[flag]]:
-                return f"{path}: {changed} changed"
+        changed = [flag for flag in flags if a.flags[flag] != b.flags[flag]]
+        if changed and (a.flags.contiguous or a.flags.f_contiguous):
+            return f"{path}: {changed} changed"
         if not b.flags.aligned:
             return f"{path}: not aligned"
         return None if a.tolist() == b.tolist() else f"{path}: other numbers"
@@ -203,7 +204,9 @@ KINDS: dict[str, Callable[[int], object]] = {
     "view and base": lambda n: [base := np.arange(float(n)), base[: n // 2]],
     "nested": lambda n: {"x": [{"y": (np.arange(float(n)), "text", read_only(np.ones(n)))}], "z": None},
     "dataclass": lambda n: Row("first", np.arange(float(n))),
-    "DataFrame": lambda n: pd.DataFrame({"a": np.arange(float(n)), "b": np.arange(n), "c": [f"r{i}" for i in range(n)]}),
+    "DataFrame": lambda n: pd.DataFrame(
+        {"a": np.arange(float(n)), "b": np.arange(n), "c": [f"r{i}" for i in range(n)]}
+    ),
     "Series": lambda n: pd.Series(np.arange(float(n)), name="s"),
     "array.array": lambda n: array.array("d", range(n)),
     "bytes": lambda n: b"12345678" * n,
@@ -352,8 +355,7 @@ def refused(read: Callable[[], object]) -> bool:
     try:
         read()
     except CorruptRecord as error:
-        assert str(error).startswith("a/key: ")
-        return True
+        return str(error).startswith("a/key: ")
     return False
 
 

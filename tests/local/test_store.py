@@ -456,7 +456,8 @@ def test_without_o_tmpfile_or_proc_a_temporary_name_is_used(tmp_path: Path, monk
 def test_no_error_of_the_system_gets_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = {
         errno.EACCES: AccessDenied, errno.EPERM: AccessDenied, errno.EROFS: AccessDenied,
-        errno.ENOSPC: StoreUnavailable, errno.EDQUOT: StoreUnavailable, errno.EIO: StoreUnavailable, errno.EMFILE: StoreUnavailable,
+        errno.ENOSPC: StoreUnavailable, errno.EDQUOT: StoreUnavailable, errno.EIO: StoreUnavailable,
+        errno.EMFILE: StoreUnavailable,
         errno.ENAMETOOLONG: ConfigError, errno.ENOTDIR: ConfigError, errno.ESTALE: StoreUnavailable,
         errno.ENOMEM: StoreUnavailable,
     }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ckpt.arguments import Secret, unmapped
 from ckpt.calls import CallPath
@@ -19,6 +19,11 @@ from ckpt.states import SKIP, State
 from ckpt.storage import Storage
 from ckpt.stores import ObjectInfo, ObjectStore, ObjectWriter
 from ckpt.tasks import Parameter, Task, task
+
+if TYPE_CHECKING:
+    from pluggy import HookimplMarker
+
+    hookimpl: HookimplMarker
 
 __version__ = "0.1.0"
 

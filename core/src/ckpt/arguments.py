@@ -11,6 +11,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ckpt.errors import ConfigError, NotFound
 
@@ -56,7 +57,7 @@ class Secret:
         if kind == "env":
             value = os.environ.get(name)
             if value is None:
-                raise NotFound(f"{self!r}: the environment variable {name} is not set where this task runs; set it there")
+                raise NotFound(f"{self!r}: the environment variable {name} is not set where this task runs: set it")
             return value
         path = Path(os.path.expandvars(name)).expanduser()
         try:
@@ -125,10 +126,10 @@ def abstract(value: object, find: Callable[[object], object | None]) -> object:
     if kind is Secret:
         return Fetch(value)  # type: ignore[arg-type]
     if kind is list or kind is tuple:
-        parts = [abstract(part, find) for part in value]  # type: ignore[attr-defined]  a list or tuple
+        parts = [abstract(part, find) for part in value]  # type: ignore[attr-defined]  # a list or tuple
         return Build(kind, parts) if any(p is not v for p, v in zip(parts, value, strict=True)) else value  # type: ignore[call-overload]
     if kind is dict:
-        keys, values = list(value), list(value.values())  # type: ignore[call-overload,attr-defined]  a dict
+        keys, values = list(value), list(value.values())  # type: ignore[call-overload,attr-defined]  # a dict
         if any(find(key) is not None for key in keys):
             raise TypeError("a call cannot be a key of a dict in an argument: its value is known only when it has run")
         parts = [abstract(part, find) for part in values]
@@ -164,8 +165,11 @@ def _rebuild(build: Build, inputs: Sequence[object]) -> object:
         return parts
     if build.kind is dict:
         return dict(zip(build.names, parts, strict=True))
+    if build.kind is tuple:
+        return tuple(parts)
     if issubclass(build.kind, tuple):
-        return build.kind(*parts) if build.names else tuple(parts)
+        named: Any = build.kind
+        return named(*parts)
     # Not through __init__: it may take other arguments, or have run its checks on the calls' place.
     rebuilt = object.__new__(build.kind)
     for name, part in zip(build.names, parts, strict=True):

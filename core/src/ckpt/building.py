@@ -24,8 +24,8 @@ def current() -> Flow | None:
     return _current.get()
 
 
-def enter(flow: Flow) -> Token[Flow | None]:
-    """Begin to build `flow` here; give the token back to `leave`."""
+def enter(flow: Flow | None) -> Token[Flow | None]:
+    """Begin to build `flow` here, or nothing; give the token back to `leave`."""
     return _current.set(flow)
 
 

@@ -22,10 +22,10 @@ class CallPath(NamedTuple):
     """Names one task run inside a run: `add-1`, or the child `add-1[7]` of a mapped call."""
 
     slug: str
-    index: int | None = None
+    map_index: int | None = None
 
     def __str__(self) -> str:
-        return self.slug if self.index is None else f"{self.slug}[{self.index}]"
+        return self.slug if self.map_index is None else f"{self.slug}[{self.map_index}]"
 
 
 class _Node:

@@ -7,7 +7,7 @@
     ├── AlreadyExists     FileExistsError        create-only write, and the key is taken
     ├── CorruptRecord     ValueError             the bytes are not what was written; nothing was unpickled
     ├── NotSerializable   TypeError              the value cannot be turned into bytes: names the path inside it
-    ├── Unreadable        RuntimeError           the bytes are whole, but not a value here: names the versions that wrote it
+    ├── Unreadable        RuntimeError           whole, but no value comes of it here: names the versions that wrote it
     ├── Unsupported       NotImplementedError    this handler or store cannot do that at all
     ├── PluginNotFound    LookupError            no installed plugin serves it: names the pip line
     ├── PluginBroken      ImportError            an installed plugin cannot be used: names the distribution

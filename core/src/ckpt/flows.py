@@ -1,4 +1,4 @@
-"""Flows: graphs of calls, built in a `with Flow(…)` block or by `@flow` on a function, and run as often as one likes."""
+"""Flows: graphs of calls, built in a `with Flow(…)` block or by `@flow` on a function, and run any number of times."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ from ckpt.logs import show_messages
 from ckpt.results import NoResult
 from ckpt.states import State
 from ckpt.storage import Storage
-from ckpt.tasks import Parameter, StateHandler, Task
+from ckpt.tasks import Parameter, StateHandler, Task, check_handler
 
 if TYPE_CHECKING:
     from ckpt.pictures import Picture
 
 __all__ = ["Flow", "flow"]
+
+_STEM = 72
+"""Characters of a slug before its number: a whole slug has at most 80."""
 
 
 class Flow:
@@ -38,8 +41,7 @@ class Flow:
     `name`: shown, and part of every key. `result_handler`: keeps the values of tasks that have none of their own.
     `storage`: a type name, URL or `Storage`, instead of the setting `flows.storage`; the handler that matches it
     is the last choice. `executor`: a name or object, instead of `flows.executor`. `state_handlers`: called with
-    `(flow, old, new)` when the flow's state changes. `reference_tasks`: the calls that decide whether the flow
-    succeeded; by default those that nothing waits for.
+    `(flow, old, new)` when the flow's state changes.
     """
 
     def __init__(
@@ -51,18 +53,17 @@ class Flow:
         executor: str | Executor | None = None,
         state_handlers: Sequence[StateHandler] = (),
     ) -> None:
-        if not isinstance(name, str) or not name.strip():
+        if not str(name).strip():
             raise ConfigError(f"a flow has a name: Flow('my flow'), not Flow({name!r})")
-        if isinstance(result_handler, type) and issubclass(result_handler, ResultHandler):
-            raise ConfigError(
-                f"flow {name!r}: result_handler is a class; give an object: {result_handler.__name__}(…)"
-            )
-        if result_handler is not None and not isinstance(result_handler, ResultHandler):
-            raise ConfigError(f"flow {name!r}: result_handler is {result_handler!r}; give a ResultHandler object")
+        check_handler(f"flow {name!r}", result_handler)
         if isinstance(executor, type):
             raise ConfigError(f"flow {name!r}: executor is a class; give an object: {executor.__name__}()")
         self.name = name
         self.result_handler = result_handler
+        if not isinstance(storage, str | Storage | None):
+            raise ConfigError(f"flow {name!r}: storage is {storage!r}; give a type, a URL or a Storage")
+        if callable(state_handlers):
+            raise ConfigError(f"flow {name!r}: state_handlers is a list of functions: state_handlers=[{state_handlers!r}]")
         self.storage = Storage.parse(storage) if isinstance(storage, str) else storage
         self.executor = executor
         self.state_handlers = tuple(state_handlers)
@@ -91,10 +92,9 @@ class Flow:
             raise ConfigError(f"{call!r} belongs to flow {call.flow.name!r} and cannot be used in {self.name!r}")
         if isinstance(call, Parameter) and call.name in self.parameters():
             raise ConfigError(f"flow {self.name!r} has a parameter {call.name!r} already; use that one")
-        stem = slug(call.task.name)
+        stem = slug(call.task.name, _STEM)
         self._slugs[stem] += 1
-        number = self._slugs[stem]
-        call.slug = component(call.name) if isinstance(call, Parameter) else f"{stem[: 79 - len(str(number))]}-{number}"
+        call.slug = component(call.name) if isinstance(call, Parameter) else f"{stem}-{self._slugs[stem]}"
         call.index = len(self.calls)
         call.flow = self
         self.calls.append(call)
@@ -105,7 +105,7 @@ class Flow:
         args: Sequence[object],
         kwargs: Mapping[str, object],
         *,
-        upstream: Sequence[Call] = (),
+        upstream: Sequence[Call] | Call = (),
         mapped: bool = False,
     ) -> Call:
         """Add one call of `task`; what `task(…)` and `task.map(…)` do inside `with flow:`.
@@ -117,11 +117,13 @@ class Flow:
         except TypeError as error:
             raise TypeError(f"task {task.name}: {error}") from None
         call = Call(task, None)
-        inputs_of(call, self.adopt, args, kwargs, mapped=mapped)
-        self.adopt(call)
         if isinstance(upstream, Call):
             raise TypeError(f"upstream_tasks is a list of calls: upstream_tasks=[{upstream!r}]")
         call.set_upstream(*upstream)
+        for up in upstream:
+            self.adopt(up)
+        inputs_of(call, self.adopt, args, kwargs, mapped=mapped)
+        self.adopt(call)
         return call
 
     def parameters(self) -> dict[str, Parameter]:
@@ -160,8 +162,8 @@ class Flow:
         `checkpointing`: goes over the setting `flows.checkpointing`. `keep_values`: `"all"` values stay in memory,
         or only the `"terminal"` ones that nothing reads, or `"none"`; the others are read back when asked for.
 
-        Raises: `ConfigError` (a cycle, a missing or unknown parameter, a setting that cannot be right), `PluginNotFound`,
-        `AccessDenied`, all before any task has run; `FlowInterrupted` after Ctrl-C.
+        Raises: `ConfigError` (a cycle, a missing or unknown parameter, a setting that cannot be right),
+        `PluginNotFound`, `AccessDenied`, all before any task has run; `FlowInterrupted` after Ctrl-C.
         """
         values = self.fill_parameters({**(parameters or {}), **more})
         if keep_values not in ("all", "terminal", "none"):
@@ -172,7 +174,12 @@ class Flow:
         if recorded is not None:
             return recorded
         show_messages()
-        return run_flow(self, values, executor=executor, checkpointing=checkpointing, keep_values=keep_values)
+        # A task that calls another while it runs means its value, also where a flow is being built around the run.
+        token = building.enter(None)
+        try:
+            return run_flow(self, values, executor=executor, checkpointing=checkpointing, keep_values=keep_values)
+        finally:
+            building.leave(token)
 
     def fill_parameters(self, given: Mapping[str, object]) -> dict[str, object]:
         """The value of each parameter: given, else its default.
@@ -195,7 +202,7 @@ class Flow:
         return values
 
     def explain(self, *, checkpointing: bool | None = None) -> Decision:
-        """Which handler would keep each task's value, who chose it, and whether checkpointing is on; prints as a table."""
+        """Which handler would keep each task's value, who chose it, and is checkpointing on; prints as a table."""
         return decide(self, config.load(), checkpointing)
 
     def visualize(self, state: State | None = None) -> Picture:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ckpt.results import SafeResult
     from ckpt.storage import Storage
 
-__all__ = ["JSON", "DEFAULT_TEMPLATE", "Meta", "ResultHandler", "Staged", "Stored"]
+__all__ = ["DEFAULT_TEMPLATE", "JSON", "Meta", "ResultHandler", "Staged", "Stored"]
 
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 """Anything that the `json` module writes and reads back equal."""

@@ -36,7 +36,7 @@ _FORMATTED: Final[dict[str, datetime | int]] = {"date": datetime(2026, 11, 22, t
 _PARAMETER: Final = re.compile(r"parameters\[([^\[\]]+)\]")
 _UNSAFE: Final = re.compile(r"[^\w.=+@,-]+")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f\\]")
-_PLAIN_LETTERS: Final = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
+_PLAIN_LETTERS: Final = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe"})
 """Letters that Unicode does not take apart."""
 _BYTES: Final = 120
 """A file system takes 255 bytes for one name; a call, a suffix and a temporary ending must find room beside."""
@@ -97,7 +97,7 @@ class KeyTemplate:
 
         Raises: `ConfigError` for a mapped call where the template has no `{map}`, and for a field not bound.
         """
-        if self._before is not None:
+        if self._before is not None and "call" in more:
             return f"{self._before}{more['call']}{map}{self._after}"
         if map and "map" not in self.fields:
             raise ConfigError(

@@ -90,7 +90,10 @@ class Ledger(ABC):
 
     @abstractmethod
     def prior(self, run_ref: str) -> Mapping[CallPath, TaskRecord]:
-        """The last record of every task run of a run, in one read; `run_ref` is an id, unique prefix, name or `last`."""
+        """The last record of every task run of a run, in one read.
+
+        `run_ref` is an id, a unique prefix of one, a name, or `last`.
+        """
 
     @abstractmethod
     def lookup(self, identities: Sequence[Identity]) -> Mapping[Identity, TaskRecord]:

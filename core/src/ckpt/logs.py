@@ -8,7 +8,7 @@ import sys
 __all__ = ["show_messages"]
 
 
-class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]  generic in the stubs only
+class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]  # generic in the stubs only
     """Writes to whatever `sys.stderr` is when a message comes."""
 
     def __init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import cast
 
 from ckpt import config, plugins
@@ -53,7 +54,7 @@ def locate(what: Readable) -> SafeResult:
             raise ConfigError(f"not a safe result in JSON: {text[:60]!r}: {error}") from error
     if "://" in text:
         return _at_url(text)
-    if isinstance(what, os.PathLike) or os.path.exists(os.path.expanduser(text)):
+    if isinstance(what, os.PathLike) or Path(text).expanduser().exists():
         return _at_path(text)
     return SafeResult(text, _configured(text))
 
@@ -74,11 +75,10 @@ def _at_url(text: str) -> SafeResult:
 
 
 def _at_path(text: str) -> SafeResult:
-    path = os.path.abspath(os.path.expanduser(text))
-    if not os.path.isfile(path):
+    path = Path(text).expanduser().absolute()
+    if not path.is_file():
         raise NotFound(f"there is no file {path}")
-    folder, name = os.path.split(path)
-    return SafeResult(name, plugins.handler_class("local").from_spec({"type": "local", "dir": folder}))
+    return SafeResult(path.name, plugins.handler_class("local").from_spec({"type": "local", "dir": str(path.parent)}))
 
 
 def _configured(key: str) -> ResultHandler:

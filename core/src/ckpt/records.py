@@ -117,9 +117,10 @@ def verify(start: Buffer, tail: memoryview, size: int, digest: hashlib._Hash, *,
         raise corrupt(key, f"it has {size} bytes, and no record has less than {SMALLEST}")
     if not is_record(start):
         raise corrupt(key, "it does not begin like a record of ckpt")
-    if tail[-len(END) :] != END:
+    ending = bytes(tail[-len(_TAIL) :])
+    if not ending.endswith(END):
         raise corrupt(key, "its end is missing")
-    if tail[-len(_TAIL) :] != _TAIL:
+    if ending != _TAIL:
         raise corrupt(key, "its reserved bytes are not zero")
     offset, length, version, algorithm = _PLACE.unpack(tail[-TRAILER : -TRAILER + _PLACE.size])
     if version != VERSION or algorithm != SHA256:

@@ -241,5 +241,5 @@ class Cancelled(Failed):
     color = "brown"
 
 
-class SKIP(Exception):  # noqa: N818  not an error, and the name that the ancestor's users know
+class SKIP(Exception):
     """Raise it in a task to skip the rest of it and, by default, everything downstream."""

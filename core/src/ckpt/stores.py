@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pickle import PickleBuffer
 from types import TracebackType
-from typing import BinaryIO, ClassVar, Self
+from typing import BinaryIO, Self
 
 from ckpt.errors import CkptError
 
@@ -66,9 +66,9 @@ class ObjectStore(ABC):
     All methods may be called from many threads at once. Errors are those of `ckpt.errors`, never an SDK's.
     """
 
-    writers: ClassVar[int] | int = 16
-    """How many threads may put at once behind a flow. 0: a put is as quick as handing it over, so it is made in line."""
-    batch: ClassVar[int] | int = 1
+    writers: int = 16
+    """How many threads may put at once behind a flow. 0: a put is as quick as handing it over, and is made in line."""
+    batch: int = 1
     """How many puts one thread takes at once into `put_many`; more than 1 only where a batch shares a cost."""
 
     @abstractmethod
@@ -85,7 +85,7 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def head(self, key: str) -> ObjectInfo:
-        """Describe the object without downloading it; `NotFound` if there is none, `AccessDenied` if that is refused."""
+        """Describe the object without downloading it; `NotFound` if there is none, `AccessDenied` if refused."""
 
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:

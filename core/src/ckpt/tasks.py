@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar, NoReturn, overload
 
@@ -20,7 +20,7 @@ from ckpt.handlers import ResultHandler
 from ckpt.results import NoResult, NoResultType
 from ckpt.states import State
 
-__all__ = ["FunctionTask", "Parameter", "StateHandler", "Task", "task"]
+__all__ = ["FunctionTask", "Parameter", "StateHandler", "Task", "check_handler", "task"]
 
 StateHandler = Callable[[Any, State, State], State | None]
 """`handler(task, old, new)`; what it returns, if not None, takes the place of `new`."""
@@ -30,13 +30,20 @@ def _words(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
 
 
-def _check(name: str, given: dict[str, Any]) -> None:
-    """Refuse settings that cannot be right, where they are given."""
-    handler = given.get("result_handler")
+def check_handler(owner: str, handler: object) -> None:
+    """Refuse what is no result handler, where it is given.
+
+    Raises: `ConfigError` naming the owner, and the object to give instead of a class.
+    """
     if isinstance(handler, type) and issubclass(handler, ResultHandler):
-        raise ConfigError(f"task {name}: result_handler is a class; give an object: {handler.__name__}(…)")
+        raise ConfigError(f"{owner}: result_handler is a class; give an object: {handler.__name__}(…)")
     if handler is not None and not isinstance(handler, ResultHandler):
-        raise ConfigError(f"task {name}: result_handler is {handler!r}; give a ResultHandler such as JSONResultHandler()")
+        raise ConfigError(f"{owner}: result_handler is {handler!r}; give an object such as JSONResultHandler()")
+
+
+def _check(name: str, given: Mapping[str, Any]) -> None:
+    """Refuse settings that cannot be right, where they are given."""
+    check_handler(f"task {name}", given.get("result_handler"))
     for setting in ("timeout", "retry_delay"):
         value = given.get(setting)
         seconds = value.total_seconds() if isinstance(value, timedelta) else value
@@ -47,6 +54,13 @@ def _check(name: str, given: dict[str, Any]) -> None:
     retries = given.get("max_retries", 0)
     if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
         raise ConfigError(f"task {name}: max_retries is a number of further attempts, 0 or more, not {retries!r}")
+    if isinstance(tags := given.get("tags"), str):
+        raise ConfigError(f"task {name}: tags is a list of texts: tags=[{tags!r}]")
+    if callable(handlers := given.get("state_handlers")):
+        raise ConfigError(f"task {name}: state_handlers is a list of functions: state_handlers=[{handlers!r}]")
+    trigger = given.get("trigger")
+    if trigger is not None and not callable(trigger):
+        raise ConfigError(f"task {name}: trigger is a function such as ckpt.triggers.all_finished, not {trigger!r}")
     if not isinstance(given.get("checkpoint", True), bool):
         raise ConfigError(f"task {name}: checkpoint is True or False, not {given['checkpoint']!r}")
 
@@ -106,12 +120,10 @@ class Task:
         skip_on_upstream_skip: bool | None = None,
         version: str | None = None,
     ) -> None:
-        given = {key: value for key, value in locals().items() if key not in ("self", "__class__") and value is not None}
-        if isinstance(tags, str):
-            raise ConfigError(f"task {name or self.name}: tags is a list of texts: tags=[{tags!r}]")
+        given = {key: value for key, value in locals().items() if key != "self" and value is not None}
+        _check(name or self.name, given)
         if tags is not None:
             given["tags"] = frozenset(tags)
-        _check(name or self.name, given)
         self.__dict__.update(given)
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
@@ -145,7 +157,7 @@ class Task:
         """What `run` takes, without self."""
         signature = inspect.signature(self.run)
         if taken := self._reserved & signature.parameters.keys():
-            raise ConfigError(f"task {self.name}: the argument {taken.pop()!r} is ckpt's own; choose another name")
+            raise ConfigError(f"task {self.name}: the argument {min(taken)!r} is ckpt's own; choose another name")
         return signature
 
     def seconds(self, setting: str) -> float | None:
@@ -166,7 +178,7 @@ class FunctionTask(Task):
     def __init__(self, function: Callable[..., Any], name: str | None = None, **settings: Any) -> None:
         if not callable(function):
             raise ConfigError(f"@task goes on a function, not on {function!r}; write @task(name=…) with keywords only")
-        self.run = function  # type: ignore[method-assign]  the function is the method
+        self.run = function  # type: ignore[method-assign]  # the function is the method
         super().__init__(name or getattr(function, "__name__", "task"), **settings)
         self.__doc__ = function.__doc__
         self.__wrapped__ = function

@@ -28,7 +28,12 @@ VALUES: dict[str, object] = {
     "none": None,
     "integer": 2**70,
     "text": "zażółć gęślą jaźń \N{SNOWMAN}",
-    "nested": {"rows": [{"id": 1, "tags": ("a", "b")}, {"id": 2, "tags": ()}], "ok": True, "share": 0.25, "raw": b"\0\xff"},
+    "nested": {
+        "rows": [{"id": 1, "tags": ("a", "b")}, {"id": 2, "tags": ()}],
+        "ok": True,
+        "share": 0.25,
+        "raw": b"\0\xff",
+    },
     "builtins": [
         datetime.datetime(2026, 11, 22, 17, tzinfo=datetime.UTC),
         decimal.Decimal("1.10"),

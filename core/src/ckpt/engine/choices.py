@@ -65,7 +65,8 @@ class Decision:
         """The decision in one line."""
         if not self.on:
             return f"checkpointing is off: {self.why}"
-        kept = ", ".join(f"{handler} keeps {count}" for handler, count in self.counts().items()) or "nothing to keep with"
+        kept = ", ".join(f"{handler} keeps {count}" for handler, count in self.counts().items())
+        kept = kept or "nothing to keep with"
         unkept = sum(choice.handler is None for choice in self.choices)
         total = len(self.choices)
         rest = f"; {unkept} of {total} task{'s' * (total != 1)} not kept" if unkept else ""

@@ -90,7 +90,8 @@ def run_flow(
     state = verdict(flow, rows, loop.interrupted, on_write_error)
     state = handled(flow.state_handlers, flow, Running(), state)
     observers.run_ended(state)
-    log.log(logging.INFO if state.is_successful() else logging.ERROR, "flow %r: %s: %s", flow.name, state.name, state.message)
+    level = logging.INFO if state.is_successful() else logging.ERROR
+    log.log(level, "flow %r: %s: %s", flow.name, state.name, state.message)
     if loop.interrupted:
         raise FlowInterrupted(f"flow {flow.name!r} was interrupted; {state.message}", state)
     return state
@@ -105,7 +106,7 @@ def new_run_id() -> str:
 def make_plans(calls: Sequence[Call], decision: Decision, facts: RunFacts) -> list[Plan]:
     """The plan of each call; calls of one task share one.
 
-    Raises: what a handler's `for_run` finds, and `ConfigError` for a key template that needs a parameter the flow lacks.
+    Raises: what a handler's `for_run` finds; `ConfigError` for a key template that needs a parameter the flow lacks.
     """
     ready: dict[int, tuple[ResultHandler, KeyTemplate]] = {}
 
@@ -151,8 +152,9 @@ def verdict(flow: Flow, rows: Rows, interrupted: bool, on_write_error: OnWriteEr
     if max(rows.code, default=0) >= Code.FAILED:
         failed = [str(rows.path(row)) for row in range(len(rows.calls)) if rows.failed(row)]
     if interrupted:
-        done = sum(code in (Code.SUCCESS, Code.CACHED, Code.SKIPPED, Code.MAPPED) for code in rows.code[: len(rows.calls)])
-        return Cancelled(f"{done} of {len(rows.calls)} tasks were done", results)
+        total = len(rows.calls)
+        done = sum(Code.SUCCESS <= code < Code.FAILED for code in rows.code[:total])
+        return Cancelled(f"{done} of {total} tasks were done", results)
     bad = [str(rows.path(call.index)) for call in flow.reference_tasks() if rows.failed(call.index)] if failed else []
     if bad:
         return Failed(f"failed: {_few(bad)}" + (f"; all that failed: {_few(failed)}" if failed != bad else ""), results)
@@ -176,7 +178,8 @@ def interruptible(loop: Loop, *, in_thread: bool) -> Iterator[None]:
     Only in the main thread, and only where nobody else has taken SIGINT. With `in_thread` tasks run in this thread,
     and the first Ctrl-C also interrupts the function that is running.
     """
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    ours = signal.default_int_handler
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is not ours:
         yield
         return
 
@@ -192,4 +195,4 @@ def interruptible(loop: Loop, *, in_thread: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, ours)

@@ -108,7 +108,7 @@ class Loop:
                     self._start(ready.popleft())
                     if acknowledged:
                         self._settle_writes()
-                if self.interrupted or not (self.running or self.later or self.writing):
+                if self._is_over():
                     break
                 self._await(None)
             if self.interrupted:
@@ -116,6 +116,9 @@ class Loop:
         finally:
             self.writers.close()
         return self.rows
+
+    def _is_over(self) -> bool:
+        return self.interrupted or not (self.running or self.later or self.writing)
 
     def interrupt(self) -> None:
         """Start nothing new and come to an end; may be called from a signal handler."""
@@ -227,14 +230,17 @@ class Loop:
         except Exception as error:  # noqa: BLE001  a person's function may raise anything
             why = f" raised {said(error)}"
         failed = [str(self.rows.path(up)) for up in upstream if self.rows.failed(up)]
-        more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""  # noqa: PLR2004  what fits a line
+        more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
         blame = f"; upstream failed: {', '.join(failed[:5])}{more}" if failed else ""
         name = getattr(task.trigger, "__name__", repr(task.trigger))
         self._finish(row, Code.TRIGGER_FAILED, f"trigger {name}{why or ' was not met'}{blame}")
         return True
 
     def _ahead(self, row: int) -> list[int]:
-        """What a row waits for because it is mapped: of a child the children it follows, of a parent what never expanded."""
+        """What a row waits for because it is mapped.
+
+        Of a child the children that it follows, of a parent what was to be followed and never expanded.
+        """
         call = self.rows.call_of[row]
         if row == call:
             return [up for up in self.graph.followed.get(call, ()) if up not in self.rows.children]
@@ -333,7 +339,7 @@ class Loop:
             self._release(row)
         if handler is None and work.plan.keep is not None:
             handler = work.plan.keep.handler
-        assert handler is not None, "staged by nobody"  # noqa: S101
+        assert handler is not None, "staged by nobody"
         self.writers.send(row, handler, staged)
 
     def _written(self, row: int, outcome: Outcome, error: Exception | None) -> None:

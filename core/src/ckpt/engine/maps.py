@@ -51,7 +51,8 @@ def columns_of(
 ) -> list[Column]:
     """The mapped inputs of `call`, all of one length.
 
-    `parts` has the elements of values that are elsewhere, one part for each of the `splits`; `fill` fills a template where its inputs are.
+    `parts` has the elements of values that are elsewhere, one part for each of the `splits`; `fill` fills a template
+    where its inputs are.
 
     Raises: `ConfigError` for lengths that differ, and for an input that has no elements.
     """

@@ -77,6 +77,9 @@ class Observers:
         error = rows.value[row] if state.is_failed() else None
         final = state.is_finished()
         safe = state.safe_value
+        inputs = {}
+        if final:
+            inputs = {up.slug: (Source(rows.path(up.index), rows.digest(up.index)),) for up in call.inputs}
         return TaskRecord(
             run=self._facts.id,
             call=rows.path(row),
@@ -87,9 +90,7 @@ class Observers:
             ended=now if final else None,
             safe=safe if isinstance(safe, SafeResult) else None,
             outcome=rows.outcome(row) if final else "",
-            inputs={source.slug: (Source(rows.path(source.index), rows.digest(source.index)),) for source in call.inputs}
-            if final
-            else {},
+            inputs=inputs,
             handler=repr(keep.handler) if keep else None,
             level=keep.level if keep else None,
             error="".join(traceback.format_exception(error)) if isinstance(error, BaseException) else None,
@@ -110,7 +111,7 @@ def handled(handlers: Any, subject: object, old: State, new: State) -> State:
     for handler in handlers:
         try:
             state = handler(subject, old, state) or state
-        except Exception as error:  # noqa: BLE001  a person's function may raise anything
+        except Exception as error:
             name = getattr(handler, "__name__", repr(handler))
             log.exception("state handler %s of %r failed", name, subject)
             return Failed(f"state handler {name} raised {type(error).__name__}: {error}", error)

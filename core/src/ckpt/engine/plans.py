@@ -51,7 +51,8 @@ STATES: tuple[type[State], ...] = (
 class Code:
     """Places in `STATES`. Below `SUCCESS` is unfinished, from `FAILED` on is failed."""
 
-    PENDING, RETRYING, RUNNING, SUCCESS, CACHED, SKIPPED, MAPPED, FAILED, TIMED_OUT, TRIGGER_FAILED, CANCELLED = range(11)
+    PENDING, RETRYING, RUNNING, SUCCESS, CACHED, SKIPPED, MAPPED = range(7)
+    FAILED, TIMED_OUT, TRIGGER_FAILED, CANCELLED = range(7, 11)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +123,21 @@ class Plan:
 class CallFacts(Protocol):
     """What running a call needs to know of it: a `Call` here, a `CallPart` in a worker."""
 
-    index: int
-    slug: str
-    args: Sequence[object]
-    kwargs: Mapping[str, object]
+    @property
+    def index(self) -> int:
+        """Its place among the calls of the flow."""
+
+    @property
+    def slug(self) -> str:
+        """Its name in the flow."""
+
+    @property
+    def args(self) -> Sequence[object]:
+        """Templates over the inputs."""
+
+    @property
+    def kwargs(self) -> Mapping[str, object]:
+        """The same, by name."""
 
 
 @dataclass(frozen=True, slots=True)

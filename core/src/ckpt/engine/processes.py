@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, Pipe
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ckpt.arguments import resolve
 from ckpt.engine.executors import ThreadsExecutor
@@ -84,8 +84,8 @@ class ProcessesExecutor(ThreadsExecutor):
         Raises: `NotSerializable` naming the task that cannot go to another process.
         """
         parts = [
-            CallPart(c.index, c.slug, c.args, c.kwargs, graph.splits.get(c.index, ()), bool(graph.is_read[c.index]), plan)
-            for c, plan in zip(graph.calls, plans, strict=True)
+            CallPart(i, call.slug, call.args, call.kwargs, graph.splits.get(i, ()), bool(graph.is_read[i]), plan)
+            for i, (call, plan) in enumerate(zip(graph.calls, plans, strict=True))
         ]
         try:
             self._program = pickled(parts)
@@ -105,9 +105,11 @@ class ProcessesExecutor(ThreadsExecutor):
 
     def _run(self, work: Work) -> Outcome:
         try:
-            message = pickled((work.call.index, work.facts, work.inputs, work.row, work.index, work.width, work.attempt))
+            place = (work.row, work.index, work.width, work.attempt)
+            message = pickled((work.call.index, work.facts, work.inputs, *place))
         except NotSerializable as error:
-            return Outcome(Code.FAILED, NotSerializable(f"an input of {work.path} cannot go to another process: {error}"))
+            stays = NotSerializable(f"an input of {work.path} cannot go to another process: {error}")
+            return Outcome(Code.FAILED, stays)
         thread = threading.current_thread()
         worker = self._workers.get(thread)
         try:
@@ -123,7 +125,9 @@ class ProcessesExecutor(ThreadsExecutor):
         return super().gather(values) if any(isinstance(value, Held) for value in values) else list(values)
 
     def fill(self, template: object, values: Sequence[object]) -> object:
-        return Filled(template, values) if any(isinstance(value, Held) for value in values) else resolve(template, values)
+        if any(isinstance(value, Held) for value in values):
+            return Filled(template, values)
+        return resolve(template, values)
 
     def close(self, *, kill: bool = False) -> None:
         if kill:
@@ -154,7 +158,7 @@ class _Worker:
     def ask(self, message: bytes, work: Work) -> Outcome:
         """Let the process run one attempt; `EOFError` or `OSError` if it dies."""
         self._pipe.send_bytes(message)
-        reply: Reply = unpickle(self._pipe.recv_bytes())
+        reply = cast("Reply", unpickle(self._pipe.recv_bytes()))
         code, value, stored, by_fallback, write_error, parts = reply
         keep = work.plan.keep
         handler = keep.fallback.handler if by_fallback and keep and keep.fallback else None
@@ -174,8 +178,10 @@ class _Worker:
         if code < 0:
             name = signal.Signals(-code).name
             hint = " (out of memory, or killed by somebody)" if name == "SIGKILL" else ""
-            return f"was ended by {name}{hint}; max_retries on the task would try it again"
-        return f"ended by itself with exit code {code} (os._exit, or a crash); max_retries on the task would try it again"
+            how = f"was ended by {name}{hint}"
+        else:
+            how = f"ended by itself with exit code {code} (os._exit, or a crash)"
+        return f"{how}; max_retries on the task would try it again"
 
     def kill(self) -> None:
         self._process.kill()

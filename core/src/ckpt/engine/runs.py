@@ -86,7 +86,7 @@ class Rows:
     def handler(self, row: int) -> ResultHandler | None:
         """The handler that keeps the row's value."""
         keep = self.plans[self.call_of[row]].keep
-        return self.handlers.get(row) or (keep and keep.handler)
+        return self.handlers.get(row) or (keep.handler if keep is not None else None)
 
     def result(self, row: int) -> Result:
         """The row's value beside its safe value; reads nothing."""

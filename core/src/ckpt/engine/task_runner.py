@@ -47,7 +47,7 @@ def run_call(work: Work) -> Outcome:
         return Outcome(Code.TIMED_OUT, TimeoutError(str(late)))
     except KeyboardInterrupt as interrupt:
         return Outcome(Code.CANCELLED, interrupt)
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a person's function may raise anything
         # The frames of ckpt itself tell a person nothing about their task.
         return Outcome(Code.FAILED, error.with_traceback(error.__traceback__ and error.__traceback__.tb_next))
     finally:
@@ -97,10 +97,10 @@ def is_passing(error: BaseException) -> bool:
 
 def pause_before(attempt: int, delay: float) -> float:
     """Seconds to wait before attempt `attempt + 1` of a write: doubling, varied by half."""
-    return delay * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311  spreads load, hides nothing
+    return float(delay * 2 ** (attempt - 1) * random.uniform(0.5, 1.0))  # noqa: S311  spreads load, hides nothing
 
 
-class _TimedOut(Exception):  # noqa: N818  ours alone, so that a TimeoutError of the task's own is a plain failure
+class _TimedOut(Exception):
     pass
 
 
@@ -146,8 +146,9 @@ def _drive(coroutine: Coroutine[Any, Any, object], timeout: float | None = None)
     import asyncio
 
     async def bounded() -> object:
+        limit = asyncio.timeout(timeout)
         try:
-            async with asyncio.timeout(timeout) as limit:
+            async with limit:
                 return await coroutine
         except TimeoutError:
             if limit.expired():

@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
+from typing import Any, cast
 
 from ckpt.engine.maps import elements
 from ckpt.engine.plans import CallPart, Code, Outcome, Work
@@ -34,7 +35,7 @@ def serve(handle: int, parent: int) -> None:
     show_messages()
     pipe = open_pipe(handle)
     try:
-        calls: Sequence[CallPart] = unpickle(pipe.recv_bytes())
+        calls = cast("Sequence[CallPart]", unpickle(pipe.recv_bytes()))
         while True:
             pipe.send_bytes(_answer(pipe.recv_bytes(), calls))
     except (EOFError, OSError):
@@ -50,7 +51,7 @@ def _follow(parent: int) -> None:
 
 def _answer(message: bytes, calls: Sequence[CallPart]) -> bytes:
     try:
-        number, facts, inputs, row, index, width, attempt = unpickle(message)
+        number, facts, inputs, row, index, width, attempt = cast("tuple[Any, ...]", unpickle(message))
         values = [value.load() if isinstance(value, Held) else value for value in inputs]
     except Exception as error:  # noqa: BLE001  unpickling a person's value may raise anything
         return pickled((Code.FAILED, _travelling(error), None, False, None, ()))

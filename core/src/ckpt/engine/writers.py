@@ -1,7 +1,7 @@
 """Brings staged bytes to storage behind the flow, and says for each when it is durable.
 
-At most 64 MiB are in flight: `send` waits for room. A handler gets as many threads as it can use (`writers`, at most 16)
-and each takes what is queued, up to the handler's `batch`, so that puts can share a cost (a folder's fsync).
+At most 64 MiB are in flight: `send` waits for room. A handler gets as many threads as it can use (`writers`, at most
+16) and each takes what is queued, up to the handler's `batch`, so that puts can share a cost (a folder's fsync).
 A write that fails for a passing reason is tried again, alone; the task never is.
 """
 
