@@ -112,12 +112,13 @@ class Build:
         self.kind, self.parts, self.names = kind, parts, names
 
 
-
-def abstract(value: object, find: Callable[[object], object | None]) -> object:
+def abstract(value: object, find: Callable[[object], object | None], inside: frozenset[int] = frozenset()) -> object:
     """Return the template of `value`: `find` answers the template of a node, or None for anything else.
 
     Looks into exact lists, tuples, dicts, named tuples and dataclass instances, and returns `value` itself, not a
-    copy, where there is nothing to fill in.
+    copy, where there is nothing to fill in. `inside`: ids of the containers that are being looked into.
+
+    Raises: `TypeError` for a call in another collection, where it could not be filled in.
     """
     found = find(value)
     if found is not None:
@@ -125,24 +126,34 @@ def abstract(value: object, find: Callable[[object], object | None]) -> object:
     kind = type(value)
     if kind is Secret:
         return Fetch(value)  # type: ignore[arg-type]
-    if kind is list or kind is tuple:
-        parts = [abstract(part, find) for part in value]  # type: ignore[attr-defined]  # a list or tuple
-        return Build(kind, parts) if any(p is not v for p, v in zip(parts, value, strict=True)) else value  # type: ignore[call-overload]
-    if kind is dict:
-        keys, values = list(value), list(value.values())  # type: ignore[call-overload,attr-defined]  # a dict
-        if any(find(key) is not None for key in keys):
-            raise TypeError("a call cannot be a key of a dict in an argument: its value is known only when it has run")
-        parts = [abstract(part, find) for part in values]
-        return Build(kind, parts, keys) if any(p is not v for p, v in zip(parts, values, strict=True)) else value
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        parts = [abstract(part, find) for part in value]
-        return Build(kind, parts, value._fields) if any(p is not v for p, v in zip(parts, value, strict=True)) else value
+    opened = _opened(value, find)
+    if opened is None or id(value) in inside:
+        return value
+    names, values = opened
+    inside |= {id(value)}
+    parts = [abstract(part, find, inside) for part in values]
+    return Build(kind, parts, names) if any(p is not v for p, v in zip(parts, values, strict=True)) else value
+
+
+def _opened(value: object, find: Callable[[object], object | None]) -> tuple[Sequence[object], Sequence[object]] | None:
+    """The names and values of the parts of `value`; None if calls are not looked for in it."""
+    if isinstance(value, list | tuple | dict | set | frozenset):
+        kind = type(value)
+        if kind is list or kind is tuple:
+            return (), value  # type: ignore[return-value]  # a list or tuple
+        if kind is dict:
+            if any(find(key) is not None for key in value):
+                raise TypeError("a call cannot be a key of a dict in an argument: its value is known only when it has run")
+            return list(value), list(value.values())  # type: ignore[union-attr]  # a dict
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return value._fields, value
+        if any(find(part) is not None for part in (value.values() if isinstance(value, dict) else value)):
+            raise TypeError(f"a call in a {kind.__name__} would not be replaced by its value: use a list, tuple or dict")
+        return None
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)]
-        values = [getattr(value, name) for name in names]
-        parts = [abstract(part, find) for part in values]
-        return Build(kind, parts, names) if any(p is not v for p, v in zip(parts, values, strict=True)) else value
-    return value
+        return names, [getattr(value, name) for name in names]
+    return None
 
 
 def resolve(template: object, inputs: Sequence[object]) -> object:
