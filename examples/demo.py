@@ -154,7 +154,8 @@ def table_of_digests(good: State, bad: State) -> str:
         if len(pairs) == 1:
             lines.append(f"{call.slug:<16} {'  '.join(pairs[0])}  {'differs' if differ else 'equal'}")
         else:
-            verdict = f"{len(pairs) - len(differ)} of {len(pairs)} equal; {', '.join(differ) or 'none'} differs"
+            which = differ[0] if len(differ) == 1 else f"{len(differ)} values"
+            verdict = f"{len(pairs) - len(differ)} of {len(pairs)} equal, different: {which}"
             lines.append(f"{call.slug:<16} {'…':<12}  {'…':<12}  {verdict}")
     return "\n".join(lines)
 

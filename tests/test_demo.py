@@ -49,7 +49,7 @@ def chapter(story: str, number: int) -> str:
 def test_the_story_goes_from_a_wrong_report_to_the_task_where_it_went_wrong(story: str) -> None:
     assert "hottest month              2015-07   28.1 °C" in chapter(story, 1)
     assert "hottest month              2014-02   46.8 °C" in chapter(story, 3)
-    assert "47 of 48 equal; clean-1[25] differs" in chapter(story, 4)
+    assert "47 of 48 equal, different: clean-1[25]" in chapter(story, 4)
     assert re.search(r"^ +yearly-rain-1 .* equal$", chapter(story, 4), re.MULTILINE)
     assert re.search(r"^ +report-1 .* differs$", chapter(story, 4), re.MULTILINE)
     assert "46.0 °F is 7.8 °C" in chapter(story, 5)

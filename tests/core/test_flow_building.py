@@ -387,7 +387,7 @@ def test_a_cycle_is_refused_before_anything_runs_and_named_in_order() -> None:
         first.set_upstream(third)
     with pytest.raises(ConfigError) as caught:
         f.run()
-    text = str(caught.value).partition("cycle: ")[2]
+    text = str(caught.value).partition("cycle: ")[2].partition(";")[0]
     assert text in (
         "give-1 → add-1 → a-2 → give-1",
         "add-1 → a-2 → give-1 → add-1",

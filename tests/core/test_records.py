@@ -212,7 +212,7 @@ KINDS: dict[str, Callable[[int], object]] = {
     "bytes": lambda n: b"12345678" * n,
     "bytearray": lambda n: bytearray(b"12345678" * n),
     "str": lambda n: "zażółć g" * n,
-    "many small objects": lambda n: [{"id": i, "name": f"row {i}", "at": (i, None)} for i in range(n)],
+    "many small objects": lambda n: [{"id": i, "name": f"row {i}", "at": (i, None)} for i in range(n // 4)],
     "builtins": lambda n: [uuid.UUID(int=1), decimal.Decimal(1), datetime.date(2026, 1, 1), {1, 2}, b"12345678" * n],
 }
 
@@ -331,7 +331,8 @@ def test_golden_records_are_read(name: str) -> None:
         assert same(expected, value) is None
 
 
-@pytest.mark.parametrize("name", [name for name in WRITTEN["VALUES"] if name != "array"])
+# How classes are named in a pickle is a matter of the versions of Python and numpy: 3.13 moved pathlib's.
+@pytest.mark.parametrize("name", sorted(WRITTEN["VALUES"].keys() - {"array", "builtins"}))
 def test_todays_bytes_have_the_golden_layout(name: str) -> None:
     golden = (GOLDEN / f"v1-{name}.ckpt").read_bytes()
     today, _ = record(WRITTEN["VALUES"][name])

@@ -143,12 +143,12 @@ def _opened(value: object, find: Callable[[object], object | None]) -> tuple[Seq
             return (), value  # type: ignore[return-value]  # a list or tuple
         if kind is dict:
             if any(find(key) is not None for key in value):
-                raise TypeError("a call cannot be a key of a dict in an argument: its value is known only when it has run")
+                raise TypeError("a call cannot be a key of a dict in an argument: its value is not known before it runs")
             return list(value), list(value.values())  # type: ignore[union-attr]  # a dict
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return value._fields, value
         if any(find(part) is not None for part in (value.values() if isinstance(value, dict) else value)):
-            raise TypeError(f"a call in a {kind.__name__} would not be replaced by its value: use a list, tuple or dict")
+            raise TypeError(f"a call in a {kind.__name__} is not replaced by its value: use a list, tuple or dict")
         return None
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)]

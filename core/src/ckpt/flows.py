@@ -11,12 +11,9 @@ from difflib import get_close_matches
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
-from ckpt import building, config
+from ckpt import building
 from ckpt.calls import Call, inputs_of
-from ckpt.engine.choices import Decision, decide
 from ckpt.engine.executors import Executor
-from ckpt.engine.flow_runner import run_flow
-from ckpt.engine.loop import KeepValues
 from ckpt.errors import ConfigError
 from ckpt.handlers import ResultHandler
 from ckpt.keys import component, slug
@@ -27,6 +24,8 @@ from ckpt.storage import Storage
 from ckpt.tasks import Parameter, StateHandler, Task, check_handler
 
 if TYPE_CHECKING:
+    from ckpt.engine.choices import Decision
+    from ckpt.engine.loop import KeepValues
     from ckpt.pictures import Picture
 
 __all__ = ["Flow", "flow"]
@@ -63,7 +62,7 @@ class Flow:
         if not isinstance(storage, str | Storage | None):
             raise ConfigError(f"flow {name!r}: storage is {storage!r}; give a type, a URL or a Storage")
         if callable(state_handlers):
-            raise ConfigError(f"flow {name!r}: state_handlers is a list of functions: state_handlers=[{state_handlers!r}]")
+            raise ConfigError(f"flow {name!r}: state_handlers is a list: state_handlers=[{state_handlers!r}]")
         self.storage = Storage.parse(storage) if isinstance(storage, str) else storage
         self.executor = executor
         self.state_handlers = tuple(state_handlers)
@@ -173,6 +172,8 @@ class Flow:
         recorded = building.record_run(self, values)
         if recorded is not None:
             return recorded
+        from ckpt.engine.flow_runner import run_flow  # the engine is loaded when something runs
+
         show_messages()
         # A task that calls another while it runs means its value, also where a flow is being built around the run.
         token = building.enter(None)
@@ -203,6 +204,9 @@ class Flow:
 
     def explain(self, *, checkpointing: bool | None = None) -> Decision:
         """Which handler would keep each task's value, who chose it, and is checkpointing on; prints as a table."""
+        from ckpt import config
+        from ckpt.engine.choices import decide
+
         return decide(self, config.load(), checkpointing)
 
     def visualize(self, state: State | None = None) -> Picture:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
-from ckpt import config, plugins
 from ckpt.errors import ConfigError, NotFound
 from ckpt.handlers import JSON, ResultHandler
 from ckpt.results import Result, SafeResult
@@ -64,6 +63,8 @@ def _at_url(text: str) -> SafeResult:
     storage = Storage.parse(text)
     if storage.type == "file":
         return _at_path(storage.path)
+    from ckpt import config, plugins
+
     settings = config.load()
     key = storage.prefix
     if not key:
@@ -75,6 +76,8 @@ def _at_url(text: str) -> SafeResult:
 
 
 def _at_path(text: str) -> SafeResult:
+    from ckpt import plugins  # loaded when a handler is looked up
+
     path = Path(text).expanduser().absolute()
     if not path.is_file():
         raise NotFound(f"there is no file {path}")
@@ -82,6 +85,8 @@ def _at_path(text: str) -> SafeResult:
 
 
 def _configured(key: str) -> ResultHandler:
+    from ckpt import config, plugins
+
     settings = config.load()
     text = settings.flows.storage
     handler = None if text is None else plugins.match(Storage.parse(text), settings)

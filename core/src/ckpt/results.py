@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Final, Self, cast
 
-from ckpt import plugins
 from ckpt.errors import ConfigError, Unsupported
 from ckpt.handlers import JSON, Meta, ResultHandler, Stored
 
@@ -96,6 +95,8 @@ class SafeResult:
         Raises: `PluginNotFound` with the pip line where no installed plugin serves the spec's type.
         """
         if self._handler is None:
+            from ckpt import plugins  # loaded when a handler is looked up
+
             self._handler = plugins.handler_from_spec(cast("dict[str, JSON]", self._spec))
         return self._handler
 

@@ -57,7 +57,7 @@ def _check(name: str, given: Mapping[str, Any]) -> None:
     if isinstance(tags := given.get("tags"), str):
         raise ConfigError(f"task {name}: tags is a list of texts: tags=[{tags!r}]")
     if callable(handlers := given.get("state_handlers")):
-        raise ConfigError(f"task {name}: state_handlers is a list of functions: state_handlers=[{handlers!r}]")
+        raise ConfigError(f"task {name}: state_handlers is a list: state_handlers=[{handlers!r}]")
     trigger = given.get("trigger")
     if trigger is not None and not callable(trigger):
         raise ConfigError(f"task {name}: trigger is a function such as ckpt.triggers.all_finished, not {trigger!r}")

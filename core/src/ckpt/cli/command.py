@@ -120,6 +120,8 @@ def invoke() -> int:
     if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.encoding.lower().startswith("utf"):
         # A name with an accent must not end a command on a terminal that has no accents.
         sys.stdout.reconfigure(errors="backslashreplace")
+    if "_CKPT_COMPLETE" in os.environ:
+        logging.disable()  # a message would land in the line that is being typed
     show_messages()
     session = _Session()
     try:

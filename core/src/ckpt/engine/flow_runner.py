@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from ckpt import config
 from ckpt.engine.choices import Choice, Decision, decide
-from ckpt.engine.executors import Executor, LocalExecutor, make_executor
+from ckpt.engine.executors import Executor, make_executor
 from ckpt.engine.graph import Graph
 from ckpt.engine.loop import KeepValues, Loop, OnWriteError
 from ckpt.engine.observers import Observers, handled
 from ckpt.engine.plans import Code, Keep, Plan, RunFacts
 from ckpt.engine.runs import FlowResults, Rows
+from ckpt.engine.threads import LocalExecutor
 from ckpt.errors import FlowInterrupted
 from ckpt.handlers import ResultHandler
 from ckpt.keys import KeyTemplate

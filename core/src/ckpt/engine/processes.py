@@ -17,8 +17,8 @@ from multiprocessing.connection import Connection, Pipe
 from typing import TYPE_CHECKING, cast
 
 from ckpt.arguments import resolve
-from ckpt.engine.executors import ThreadsExecutor
 from ckpt.engine.plans import CallPart, Code, Outcome
+from ckpt.engine.threads import ThreadsExecutor
 from ckpt.errors import NotSerializable, WorkerLost
 from ckpt.handlers import Staged, Stored
 from ckpt.results import Held

@@ -1,0 +1,140 @@
+"""What is said when a run has ended: what failed, where the values are, and what to type next."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from ckpt.cli.output import console, printable, show_table, size
+from ckpt.errors import CkptError
+from ckpt.reading import locate
+from ckpt.results import SafeResult
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ckpt.cli.progress import Progress
+    from ckpt.flows import Flow
+    from ckpt.ledgers import TaskRecord
+    from ckpt.states import State
+
+__all__ = ["as_dict", "show_summary"]
+
+_HINTS = 5
+
+
+def show_summary(target: str, flow: Flow, state: State, progress: Progress) -> None:
+    """Tell the end of a run on stderr."""
+    to = console(stderr=True)
+    if progress.failures:
+        to.print()
+        rows = [(str(record.call), Text(record.state, style="red"), record.message) for record in progress.failures]
+        show_table(("task", "state", "message"), rows, to=to, indent=2)
+        if progress.broken > len(rows):
+            to.print(f"  … and {progress.broken - len(rows)} more that failed")
+        if held := progress.failed - progress.broken:
+            to.print(f"  {held} more did not run because of that" if not state.is_cancelled() else f"  {held} cancelled")
+    to.print()
+    if not progress.kept:
+        if state.is_successful():
+            again = f"ckpt run {shlex.quote(target)} --storage {shlex.quote(f'{Path.cwd().as_uri()}/results')}"
+            _say(to, f"No value was kept. To keep every one of them: {again}")
+        return
+    kept = f"{progress.kept} value{'s' * (progress.kept != 1)}, {size(progress.bytes)}"
+    if progress.failures and (inputs := _inputs(state, progress.failures[0])):
+        _say(to, f"Kept: {kept}. What went into {progress.failures[0].call}:")
+        for name, safe in inputs[:_HINTS]:
+            _say(to, f"  {read_command(safe)}    # {name}")
+    elif (last := _last(flow, state)) is not None:
+        _say(to, f"Kept: {kept}. To read one:")
+        _say(to, f"  {read_command(last)}")
+
+
+def _say(to: Console, text: str) -> None:
+    to.print(Text(printable(text)), soft_wrap=True)
+
+
+def _inputs(state: State, failure: TaskRecord) -> list[tuple[str, SafeResult]]:
+    """The kept values that a failed task run took, each with the task run that made it."""
+    results: Any = state.result
+    found = []
+    for sources in failure.inputs.values():
+        for source in sources:
+            safe = results[str(source.call)].safe_value
+            if isinstance(safe, SafeResult):
+                found.append((str(source.call), safe))
+    return found
+
+
+def _last(flow: Flow, state: State) -> SafeResult | None:
+    """A kept value that is worth a look: of a call that decides, else of any."""
+    results: Any = state.result
+    for call in [*flow.reference_tasks(), *reversed(flow.calls)]:
+        one = results[call]
+        for safe in [one.safe_value, *(child.safe_value for child in one.map_states or ())]:
+            if isinstance(safe, SafeResult):
+                return safe
+    return None
+
+
+def read_command(safe: SafeResult) -> str:
+    """The command line that reads a value: by the path of its file, else by its key where that will do, else by JSON."""
+    spec, key = safe.spec, safe.value
+    folder = spec.get("dir")
+    if spec["type"] == "local" and isinstance(folder, str) and isinstance(key, str):
+        path = Path(os.path.expandvars(folder)).expanduser() / key
+        if path.is_file():
+            near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+            return f"ckpt read {shlex.quote(os.fspath(near))}"
+    if isinstance(key, str) and _is_key_of(key, safe):
+        return f"ckpt read {shlex.quote(key)}"
+    told = {"value": key, "handler": spec, "digest": safe.digest}
+    return f"ckpt read {shlex.quote(json.dumps(told))}"
+
+
+def _is_key_of(key: str, safe: SafeResult) -> bool:
+    """Does the key alone, with the settings that hold here, lead to the same value?"""
+    try:
+        found = locate(key)
+        return (found.value, found.spec) == (safe.value, safe.spec)
+    except CkptError:
+        return False
+
+
+def as_dict(run: str | None, flow: Flow, state: State) -> dict[str, object]:
+    """The run in plain JSON; a mapped call is followed by its children."""
+    return {
+        "run": run,
+        "flow": flow.name,
+        "state": state.name,
+        "message": state.message,
+        "tasks": list(_tasks(flow, state)),
+    }
+
+
+def _tasks(flow: Flow, state: State) -> Iterator[dict[str, object]]:
+    results: Any = state.result
+    for call in flow.calls:
+        one: State = results[call]
+        yield _task(call.slug, one)
+        for index, child in enumerate(one.map_states or ()):
+            yield _task(f"{call.slug}[{index}]", child)
+
+
+def _task(name: str, state: State) -> dict[str, object]:
+    safe = state.safe_value
+    kept = safe if isinstance(safe, SafeResult) else None
+    return {
+        "id": name,
+        "state": state.name,
+        "message": state.message,
+        "safe_value": kept.to_dict() if kept else None,
+        "digest": kept.digest if kept else None,
+        "size": kept.size if kept else None,
+    }
