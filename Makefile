@@ -55,7 +55,7 @@ arrows: $(DEV_READY) ## part of check: which module may import which
 
 wheels: dist ## part of check: the wheels, tried in an environment of their own
 	$(call heading,wheels in a clean environment)
-	@$(PY) -m pytest -m wheels
+	@$(PY) -m pytest -m wheels tests/test_wheels.py
 
 bench: $(DEV_READY) ## how fast, against doing the same by hand
 	@$(PY) benchmarks/run.py $(ARGS)

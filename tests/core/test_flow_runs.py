@@ -314,7 +314,7 @@ def test_the_executor_is_the_runs_else_the_flows_else_the_settings(monkeypatch: 
 
 
 def test_threads_run_tasks_at_the_same_time_and_no_more_than_were_asked_for() -> None:
-    from ckpt.engine.executors import ThreadsExecutor
+    from ckpt.engine.threads import ThreadsExecutor
 
     both = threading.Barrier(2, timeout=10)
     lock = threading.Lock()

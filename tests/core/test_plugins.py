@@ -530,3 +530,32 @@ def test_reset_loads_anew_what_was_installed_since(site: Site) -> None:
         """
     )
     assert done.stdout.splitlines()[1] == "TapeHandler"
+
+
+SETTINGS = (
+    "class Settings:\n"
+    "    def __init__(self, url: str = '', every: int = 5):\n        self.url, self.every = url, every\n"
+    "\n\nfrom ckpt import hookimpl\n\n@hookimpl\ndef ckpt_settings():\n    return [Settings]\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("CKPT__DIARY__URL", "sqlite:///x", "loaded"),
+        ("CKPT__DIARY__EVERY", "soon", "every"),
+        ("CKPT__DIARY__ULR", "x", "'url'"),
+        ("CKPT__MUTE__URL", "x", "plugin 'mute' has no settings"),
+    ],
+)
+def test_a_plugin_s_section_is_checked_when_it_is_loaded(site: Site, name: str, value: str, said: str) -> None:
+    site.install("ckpt-diary", SETTINGS, entry_point="diary")
+    site.install("ckpt-mute", "", entry_point="mute")
+    done = site.run(
+        "from ckpt import plugins\n"
+        "try:\n    plugins.listeners('ckpt_run_ended')\n    print('loaded')\n"
+        "except ValueError as error:\n    print(type(error).__name__, error)\n",
+        **{name: value},
+    )
+    assert said in done.stdout
+    assert said == "loaded" or done.stdout.startswith("ConfigError"), done.stdout

@@ -143,7 +143,7 @@ def _opened(value: object, find: Callable[[object], object | None]) -> tuple[Seq
             return (), value  # type: ignore[return-value]  # a list or tuple
         if kind is dict:
             if any(find(key) is not None for key in value):
-                raise TypeError("a call cannot be a key of a dict in an argument: its value is not known before it runs")
+                raise TypeError("a call cannot be a key of a dict in an argument: its value is known only once it ran")
             return list(value), list(value.values())  # type: ignore[union-attr]  # a dict
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return value._fields, value

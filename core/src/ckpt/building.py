@@ -65,7 +65,7 @@ def map_now(run: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, A
     if not columns:
         raise TypeError("nothing to map over: every argument is unmapped")
     if len({len(column) for column in columns}) > 1:
-        raise TypeError(f"cannot map over arguments of different lengths: {[len(column) for column in columns]}")
+        raise TypeError(f"cannot map over arguments of different lengths: {', '.join(str(len(c)) for c in columns)}")
     rows = len(columns[0])
     spread = [[a.value] * rows if isinstance(a, unmapped) else list(a) for a in args]
     named = {name: [a.value] * rows if isinstance(a, unmapped) else list(a) for name, a in kwargs.items()}

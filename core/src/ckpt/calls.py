@@ -78,10 +78,11 @@ class Call(_Node):
     """One call of a task in a flow.
 
     `inputs` are the calls whose values it reads, each once; `args` and `kwargs` are templates whose slots number
-    them, then the entries of `each` (of a mapped call). `upstream` are the calls it waits for.
+    them. Of a mapped call they number the first `shared` inputs, which every child gets whole, and then the entries
+    of `each`; the other inputs are in elements of these. `upstream` are the calls it waits for.
     """
 
-    __slots__ = ("after", "args", "each", "flow", "index", "inputs", "kwargs", "slug", "task")
+    __slots__ = ("after", "args", "each", "flow", "index", "inputs", "kwargs", "shared", "slug", "task")
 
     def __init__(self, task: Task, flow: Flow | None) -> None:
         self.task = task
@@ -91,6 +92,7 @@ class Call(_Node):
         self.args: tuple[object, ...] = ()
         self.kwargs: dict[str, object] = {}
         self.inputs: list[Call] = []
+        self.shared = 0
         self.each: list[Each] | None = None
         self.after: list[Call] = []
 
@@ -167,23 +169,28 @@ def inputs_of(
         call.inputs = list(inputs)
         return
 
-    each: list[tuple[Each, Slot]] = []
+    spread: list[tuple[object, Slot]] = []
 
     def place(value: object) -> object:
         if isinstance(value, unmapped):
             return abstract(value.value, find)
         slot = Slot(-1)
-        each.append((_each(value, adopt, find), slot))
+        spread.append((value, slot))
         return slot
 
     call.args = tuple(place(value) for value in args)
     call.kwargs = {name: place(value) for name, value in kwargs.items()}
-    if not each:
+    if not spread:
         raise TypeError(f"{call.task.name}.map(…) has nothing to map over: every argument is unmapped")
+    call.shared = len(inputs)
+    for number, (_, slot) in enumerate(spread):
+        slot.number = call.shared + number
+    call.each = [_each(value, adopt, find) for value, _ in spread]
     call.inputs = list(inputs)
-    call.each = [one for one, _ in each]
-    for number, (_, slot) in enumerate(each):
-        slot.number = len(inputs) + number
+    lengths = [len(each.elements) for each in call.each if each.call is None]
+    if len(set(lengths)) > 1:
+        said = ", ".join(map(str, lengths))
+        raise TypeError(f"{call.task.name}.map(…) maps over arguments of different lengths: {said}")
 
 
 def _each(value: object, adopt: Callable[[Call], None], find: Callable[[object], object | None]) -> Each:

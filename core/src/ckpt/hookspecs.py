@@ -1,6 +1,6 @@
 """What a plugin can bring, as hooks. An implementation is marked `@ckpt.hookimpl`.
 
-The first five return classes (commands: objects) and never do work: each is called once per process, when
+The first six return classes (commands: objects) and never do work: each is called once per process, when
 somebody asks for that kind of thing. The three events are told during a run; an implementation may leave
 arguments out but not rename them. One that raises is reported once and not asked again.
 
@@ -45,6 +45,10 @@ class HookSpecs(Protocol):
 
     def ckpt_commands(self) -> list[Command]:
         """Commands that the `ckpt` command shows beside its own."""
+        ...
+
+    def ckpt_settings(self) -> list[type]:
+        """One class whose `__init__` takes, with annotations, the keys of the section named like the entry point."""
         ...
 
     def ckpt_run_started(self, run: RunFacts) -> None:

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from ckpt.building import recording
 from ckpt.errors import ConfigError
@@ -50,7 +50,8 @@ def load_flow(target: str) -> LoadedFlow:
     if error is not None:
         if not runs:
             raise ConfigError(_broken(place, error)) from error
-        _LOG.warning("%s; it had run a flow before, so that flow is used", _broken(place, error))
+        # Most likely it wanted the result of the run that was taken down and not done.
+        _LOG.warning("%s; this came after the file had run a flow, so the flow is used", _broken(place, error))
     flow = _chosen(place, name, _flows(module), runs)
     given = [dict(parameters) for ran, parameters in runs if ran is flow]
     only = given[0] if given and all(_same(one, given[0]) for one in given) else {}
@@ -98,7 +99,7 @@ def _from_file(path: Path) -> tuple[ModuleType, BaseException | None]:
     argv, sys.argv = sys.argv, [str(path)]
     try:
         exec(code, module.__dict__)  # noqa: S102  a flow file is a program that the person asked to run
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001  it is told, and may come after all that is needed
         # The first frame is ours; the next is the file's.
         return module, error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
     finally:
@@ -106,7 +107,7 @@ def _from_file(path: Path) -> tuple[ModuleType, BaseException | None]:
     return module, None
 
 
-def _compiled(path: Path) -> object:
+def _compiled(path: Path) -> CodeType:
     try:
         return compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
     except OSError as error:
@@ -182,4 +183,4 @@ def _broken(place: str, error: BaseException) -> str:
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).name == name]
     where = f", line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
-    return f"{name} cannot be loaded: {said}{where}"
+    return f"{name} stopped while it was loaded: {said}{where}"

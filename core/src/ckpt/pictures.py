@@ -95,8 +95,8 @@ class Picture:
         program = shutil.which("dot")
         if program is None:
             raise Unsupported(
-                "drawing needs graphviz' program `dot`, which is not here: apt-get install graphviz (Debian, Ubuntu) or "
-                "brew install graphviz (macOS); print(flow.visualize()) draws as text without it"
+                "drawing needs graphviz' program `dot`, which is not here: apt-get install graphviz (Debian, Ubuntu) "
+                "or brew install graphviz (macOS); print(flow.visualize()) draws as text without it"
             )
         done = subprocess.run([program, f"-T{kind}"], input=self.dot.encode(), capture_output=True, check=False)  # noqa: S603  found on PATH
         if done.returncode:
@@ -116,7 +116,7 @@ class Picture:
 
     def _attributes(self, call: Call) -> str:
         label = _title(call)
-        attributes = {}
+        attributes: dict[str, str] = {}
         state = self._states.get(call)
         if state is not None:
             label += f"\n{self._said(call)}"
@@ -132,13 +132,13 @@ class Picture:
 
 def _states(flow: Flow, state: State) -> dict[Call, State]:
     """The state of each call; a state that has travelled knows calls by their slugs."""
-    states: Any = state.result if isinstance(state, State) else None
+    states: Any = getattr(state, "result", None)
     if not isinstance(states, Mapping):
         raise ConfigError(f"visualize takes the state that flow.run() returned, not {state!r}")
     by_slug = {str(getattr(key, "slug", key)): value for key, value in states.items()}
     strangers = any(isinstance(key, Call) and key.flow is not flow for key in states)
     if strangers or by_slug.keys() != {call.slug for call in flow.calls}:
-        raise ConfigError(f"that is the state of another flow than {flow.name!r}, or the flow has changed since: run it")
+        raise ConfigError(f"that is not the state of flow {flow.name!r} as it is now: run it, then visualize")
     return {call: by_slug[call.slug] for call in flow.calls}
 
 

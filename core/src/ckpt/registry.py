@@ -9,10 +9,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ckpt import installed
-from ckpt.errors import PluginBroken
+from ckpt.errors import ConfigError, PluginBroken
 from ckpt.hookspecs import HookSpecs
 from ckpt.installed import Installed
 from ckpt.kinds import Kind, check_classes
+from ckpt.options import checked
 from ckpt.settings import Settings
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Registry:
             else:
                 self._load(plugin)
         self._check_pending()
+        self._check_sections(settings)
 
     def register(self, plugin: object) -> None:
         """Add an object with hooks.
@@ -175,8 +177,26 @@ class Registry:
                 self._manager.unregister(error.plugin)
                 self._leave_out(self._plugins[name], _said(error))
 
-    def _answers(self, hook: str, check: Callable[[list[Any]], None]) -> list[tuple[list[Any], str]]:
-        """What each plugin answers to a hook, with its label; one whose answer is wrong is left out."""
+    def _check_sections(self, settings: Settings) -> None:
+        """Refuse what stands in the section of a plugin that is loaded and that it does not know."""
+        owners = {name: classes[0] for classes, name in self._answers("ckpt_settings", _check_settings, by_name=True)}
+        for name in self._plugins:
+            section = settings.section(name)
+            if not section:
+                continue
+            sources = settings.sources(name)
+            if name not in owners:
+                key = next(iter(section))
+                raise ConfigError(
+                    f"plugin {name!r} has no settings, but {name}.{key} is set ({sources.get(key, name)}): "
+                    f"remove it; options of a storage stand in [storage.{name}]"
+                )
+            checked(owners[name], section, what=f"plugin {name}", stand=f"[{name}]", sources=sources)
+
+    def _answers(
+        self, hook: str, check: Callable[[list[Any]], None], *, by_name: bool = False
+    ) -> list[tuple[list[Any], str]]:
+        """What each plugin answers to a hook, with its label (or name); one whose answer is wrong is left out."""
         answers = []
         for impl in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             name = impl.plugin_name
@@ -190,7 +210,7 @@ class Registry:
             except (Exception, SystemExit) as error:  # noqa: BLE001  it runs a stranger's code
                 self._leave_out_hook(name, hook, error)
             else:
-                answers.append((list(answer), str(self._plugins.get(name, name))))
+                answers.append((list(answer), name if by_name else str(self._plugins.get(name, name))))
         return answers
 
     def _leave_out(self, plugin: Installed, why: str) -> None:
@@ -216,6 +236,11 @@ class Registry:
                     there = ", ".join(sorted(known)) or "none"
                     source = settings.setting(key).source
                     _LOG.warning("%s names %r (%s), which is not installed; installed: %s", key, name, source, there)
+
+
+def _check_settings(answer: list[object]) -> None:
+    if len(answer) != 1 or not isinstance(answer[0], type):
+        raise TypeError(f"ckpt_settings must return a list of one class, not {answer!r}")
 
 
 def _said(error: BaseException) -> str:

@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ckpt.results import NoResult, NoResultType, Result, SafeResult
 
@@ -79,7 +79,7 @@ class State:
         return self.kept.safe_value
 
     @property
-    def result(self) -> object:
+    def result(self) -> Any:
         """The value, read from storage where it is not here any more.
 
         Of a mapped call the list of its children's values, of a flow the mapping from call to `State`, of a

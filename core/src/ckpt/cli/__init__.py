@@ -1,10 +1,10 @@
 """The command `ckpt`; needs the extra `cli`, and says so where that is missing.
 
-    command     the group, and what an error looks like     targets   FILE[:flow], and how it is completed
-    run         ckpt run                                    progress  what is shown while a flow runs
-    explain     ckpt explain                                summary   what is said when it has ended
-    read        ckpt read                                   output    tables, JSON, text that is safe to print
-    config, plugins, completion: the commands of these names
+command     the group, and what an error looks like     targets   FILE[:flow], and how it is completed
+run         ckpt run                                    progress  what is shown while a flow runs
+explain     ckpt explain                                summary   what is said when it has ended
+read        ckpt read                                   output    tables, JSON, text that is safe to print
+config, plugins, completion: the commands of these names
 """
 
 from __future__ import annotations

@@ -97,12 +97,14 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Each command explains itself: ckpt run --help",
 )
 @click.version_option(ckpt.__version__, prog_name="ckpt")
+@click.pass_context
 @debug_option
-def command() -> None:
+def command(context: click.Context) -> None:
     """Run flows and look at the values that they kept.
 
     ckpt keeps the return value of every task of a flow, so that you can look at any of them later.
@@ -113,6 +115,8 @@ def command() -> None:
       ckpt run flow.py --storage file:///tmp/results     run it and keep every value
       ckpt read LOCATION                                 look at one of them
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def invoke() -> int:

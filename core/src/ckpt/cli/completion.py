@@ -11,7 +11,7 @@ from ckpt.errors import Unsupported
 __all__ = ["completion"]
 
 _PLACES = {
-    "bash": 'Put it where bash looks:   ckpt completion bash > ~/.local/share/bash-completion/completions/ckpt\n'
+    "bash": "Put it where bash looks:   ckpt completion bash > ~/.local/share/bash-completion/completions/ckpt\n"
     'or load it in ~/.bashrc:   eval "$(ckpt completion bash)"',
     "zsh": "Put it where zsh looks, a folder of $fpath:   ckpt completion zsh > ~/.zfunc/_ckpt\n"
     'or load it in ~/.zshrc, after compinit:       eval "$(ckpt completion zsh)"',
@@ -19,7 +19,7 @@ _PLACES = {
 }
 
 
-@click.command
+@click.command(short_help="Print the script that makes a shell complete.")
 @click.argument("shell", type=click.Choice(list(_PLACES)))
 @debug_option
 def completion(shell: str) -> None:

@@ -27,7 +27,7 @@ def _complete_key(ctx: Context, param: Parameter, incomplete: str) -> list[Compl
     return [CompletionItem(each.name, help=each.doc) for each in settings.all() if each.name.startswith(incomplete)]
 
 
-@click.command
+@click.command(short_help="Show the settings and where each came from.")
 @click.argument("key", required=False, shell_complete=_complete_key)
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
 @debug_option

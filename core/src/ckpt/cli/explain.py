@@ -13,7 +13,7 @@ from ckpt.storage import Storage
 __all__ = ["explain"]
 
 
-@click.command
+@click.command(short_help="Say what would be kept, where, and who chose it.")
 @target_argument
 @click.option("--storage", metavar="TYPE|URL", shell_complete=complete_storage, help="As if run with this storage.")
 @click.option("--checkpointing/--no-checkpointing", default=None, help="As if run with this switch.")
@@ -38,5 +38,6 @@ def explain(target: str, storage: str | None, checkpointing: bool | None, as_jso
         show_json(decision.to_dict())
         return
     console().print(printable(f"{flow.name}: {decision.headline()}\n"), soft_wrap=True)
-    rows = [(each.call, repr(each.handler) if each.handler else "-", each.level) for each in decision.choices]
+    decided = zip(decision.calls, decision.choices, strict=True)
+    rows = [(call.slug, repr(each.handler) if each.handler else "-", each.level) for call, each in decided]
     show_table(("task", "handler", "level"), rows)

@@ -12,7 +12,7 @@ from ckpt.cli.output import console, show_json, show_table
 __all__ = ["plugins"]
 
 
-@click.command
+@click.command(short_help="List the plugins, and why one is left out.")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
 @debug_option
 def plugins(as_json: bool) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -32,6 +33,8 @@ __all__ = ["Progress", "watching"]
 
 _LINES = 100
 """A flow of more calls than this shows every n-th only."""
+_SLOW = 0.1
+"""Seconds from which it is worth a word how long a task took."""
 _BARE = frozenset({"Failed", "TimedOut"})
 """States of a task that itself went wrong, not of one that others kept from running."""
 _FAILED = _BARE | {"TriggerFailed", "Cancelled"}
@@ -72,7 +75,7 @@ class Progress:
             self.running.pop(record.call, None)
         if record.ended is None:
             return
-        self.calls += record.call.index is None
+        self.calls += record.call.map_index is None
         if record.state != "Mapped":
             self.done += 1
             self.failed += record.state in _FAILED
@@ -152,23 +155,32 @@ class _Lines(Progress):
     def begin(self) -> None:
         assert self.run is not None  # that is what has begun
         self._step = -(-self.run.calls // _LINES)
-        self._children = 0
-        self._bytes = 0
+        self._bytes: Counter[str] = Counter()
+        self._children: Counter[str] = Counter()
 
     def ended(self, record: TaskRecord) -> None:
         assert self.run is not None  # it has begun
-        if record.call.index is not None:
-            return
-        kept, self._bytes = self.bytes - self._bytes, self.bytes
-        if record.state not in _FAILED and self.calls % self._step and self.calls != self.run.calls:
-            return
+        slug, index = record.call
+        self._bytes[slug] += record.safe.size or 0 if record.safe else 0
+        if index is not None:
+            self._children[slug] += 1
+            if record.state in _BARE and self.broken <= _KEPT_RECORDS:
+                self._say(record, [])
+        elif record.state in _FAILED or not self.calls % self._step or self.calls == self.run.calls:
+            extra = [f"{self._children[slug]} children"] if record.state == "Mapped" else []
+            self._say(record, [*extra, f"{size(self._bytes[slug])} kept"] if self._bytes[slug] else extra)
+        if index is None:
+            del self._bytes[slug], self._children[slug]
+
+    def _say(self, record: TaskRecord, extra: list[str]) -> None:
+        assert self.run is not None  # it has begun
         said = [record.state]
         if record.message:
-            said.append(printable(record.message.splitlines()[0]))
-        if self._step == 1 and kept:
-            said.append(f"{size(kept)} kept")
-        line = f"[{self.calls}/{self.run.calls}] {record.call}: {', '.join(said)}"
-        self.to.print(Text(f"{time.strftime('%H:%M:%S')} {line}"), soft_wrap=True)
+            said.append(record.message.splitlines()[0])
+        if record.started and record.ended and (seconds := (record.ended - record.started).total_seconds()) >= _SLOW:
+            said.append(f"{seconds:.1f} s")
+        line = f"[{self.calls}/{self.run.calls}] {record.call}: {', '.join([*said, *extra])}"
+        self.to.print(Text(printable(f"{time.strftime('%H:%M:%S')} {line}")), soft_wrap=True)
 
 
 @contextmanager

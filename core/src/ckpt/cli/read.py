@@ -34,7 +34,7 @@ def _complete_location(ctx: Context, param: Parameter, incomplete: str) -> list[
     return [CompletionItem(incomplete, type="file")]
 
 
-@click.command
+@click.command(short_help="Show a kept value.")
 @click.argument("locations", metavar="LOCATION…", nargs=-1, required=True, shell_complete=_complete_location)
 @click.option("--raw", is_flag=True, help="The bytes as they are kept, to stdout; nothing is verified or unpickled.")
 @click.option("-o", "--output", metavar="FILE", type=click.Path(dir_okay=False), help="The bytes into FILE.")
@@ -90,7 +90,7 @@ def _save(data: Buffer, path: Path) -> None:
     try:
         handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with open(handle, "wb") as file:
+            with os.fdopen(handle, "wb") as file:
                 file.write(data)
             Path(draft).replace(path)
         except BaseException:

@@ -30,7 +30,7 @@ __all__ = ["run"]
 INTERRUPTED = 130
 
 
-@click.command
+@click.command(short_help="Run a flow and keep its values.")
 @target_argument
 @click.option(
     "-p", "--param", "params", metavar="NAME=VALUE", multiple=True, shell_complete=complete_parameter,
@@ -41,12 +41,12 @@ INTERRUPTED = 130
     "--executor", metavar="NAME", shell_complete=complete_executor, help="Where tasks run: local, threads, processes, …"
 )
 @click.option("--workers", type=click.IntRange(min=1), help="How many tasks run at once, on threads and processes.")
-@click.option("--checkpointing/--no-checkpointing", default=None, help="Keep values, or do not, whatever is configured.")
+@click.option("--checkpointing/--no-checkpointing", default=None, help="Keep values or not, whatever the settings say.")
 @click.option(
     "--keep-values", type=click.Choice(["all", "terminal", "none"]), default="all", show_default=True,
     help="Which values stay in memory when nothing needs them any more; the others are dropped.",
 )  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="At the end, the run as one JSON object; what tasks print goes to stderr.")
+@click.option("--json", "as_json", is_flag=True, help="The run as one JSON object; what tasks print goes to stderr.")
 @debug_option
 def run(
     target: str,
@@ -80,11 +80,10 @@ def run(
         if storage is not None:
             flow.storage = Storage.parse(storage)
         values = _filled(loaded, given)
-        return _run(target, flow, values, _executor(flow, executor, workers), checkpointing, keep_values, out, as_json)
+        return _run(flow, values, _executor(flow, executor, workers), checkpointing, keep_values, out, as_json)
 
 
 def _run(
-    target: str,
     flow: Flow,
     values: Mapping[str, object],
     executor: Executor | str | None,
@@ -105,7 +104,7 @@ def _run(
             state, code = interrupt.state, INTERRUPTED
     if state is not None:
         sys.stdout.flush()
-        show_summary(target, flow, state, progress)
+        show_summary(flow, state, progress)
         if as_json:
             show_json(as_dict(progress.run.id if progress.run else None, flow, state), out)
     return code
@@ -118,7 +117,7 @@ def _own_stdout(apart: bool) -> Iterator[TextIO]:
         yield sys.stdout
         return
     sys.stdout.flush()
-    with open(os.dup(1), "w", encoding="utf-8") as out:
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)
         yield out
 
@@ -140,7 +139,7 @@ def _parameters(params: Sequence[str]) -> dict[str, object]:
 
 
 def _filled(loaded: LoadedFlow, given: Mapping[str, object]) -> dict[str, object]:
-    """The flow's parameters, as its file gives them and the command line above; what is missing as one has to type it."""
+    """The flow's parameters: as its file gives them, the command line above."""
     values = {**loaded.parameters, **given}
     missing = [name for name, each in loaded.flow.parameters().items() if each.required and name not in values]
     if missing and not given.keys() - loaded.flow.parameters().keys():

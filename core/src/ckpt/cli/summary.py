@@ -5,23 +5,24 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from ckpt.calls import CallPath
 from ckpt.cli.output import console, printable, show_table, size
 from ckpt.errors import CkptError
 from ckpt.reading import locate
 from ckpt.results import SafeResult
+from ckpt.states import Pending
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ckpt.cli.progress import Progress
     from ckpt.flows import Flow
-    from ckpt.ledgers import TaskRecord
     from ckpt.states import State
 
 __all__ = ["as_dict", "show_summary"]
@@ -29,7 +30,7 @@ __all__ = ["as_dict", "show_summary"]
 _HINTS = 5
 
 
-def show_summary(target: str, flow: Flow, state: State, progress: Progress) -> None:
+def show_summary(flow: Flow, state: State, progress: Progress) -> None:
     """Tell the end of a run on stderr."""
     to = console(stderr=True)
     if progress.failures:
@@ -39,15 +40,14 @@ def show_summary(target: str, flow: Flow, state: State, progress: Progress) -> N
         if progress.broken > len(rows):
             to.print(f"  … and {progress.broken - len(rows)} more that failed")
         if held := progress.failed - progress.broken:
-            to.print(f"  {held} more did not run because of that" if not state.is_cancelled() else f"  {held} cancelled")
+            to.print(f"  {held} {'cancelled' if state.is_cancelled() else 'more did not run because of that'}")
     to.print()
     if not progress.kept:
         if state.is_successful():
-            again = f"ckpt run {shlex.quote(target)} --storage {shlex.quote(f'{Path.cwd().as_uri()}/results')}"
-            _say(to, f"No value was kept. To keep every one of them: {again}")
+            _say(to, f"No value was kept. To keep every one of them, add: --storage {Path.cwd().as_uri()}/results")
         return
     kept = f"{progress.kept} value{'s' * (progress.kept != 1)}, {size(progress.bytes)}"
-    if progress.failures and (inputs := _inputs(state, progress.failures[0])):
+    if progress.failures and (inputs := _inputs(flow, state, progress.failures[0].call)):
         _say(to, f"Kept: {kept}. What went into {progress.failures[0].call}:")
         for name, safe in inputs[:_HINTS]:
             _say(to, f"  {read_command(safe)}    # {name}")
@@ -56,27 +56,32 @@ def show_summary(target: str, flow: Flow, state: State, progress: Progress) -> N
         _say(to, f"  {read_command(last)}")
 
 
+def _states(state: State) -> Mapping[Any, State]:
+    """The states of the calls; none if a state handler has put a state of its own in place of the flow's."""
+    states = state.result
+    return states if isinstance(states, Mapping) else {}
+
+
 def _say(to: Console, text: str) -> None:
     to.print(Text(printable(text)), soft_wrap=True)
 
 
-def _inputs(state: State, failure: TaskRecord) -> list[tuple[str, SafeResult]]:
+def _inputs(flow: Flow, state: State, failed: CallPath) -> list[tuple[str, SafeResult]]:
     """The kept values that a failed task run took, each with the task run that made it."""
-    results: Any = state.result
-    found = []
-    for sources in failure.inputs.values():
-        for source in sources:
-            safe = results[str(source.call)].safe_value
-            if isinstance(safe, SafeResult):
-                found.append((str(source.call), safe))
-    return found
+    states = _states(state)
+    call = next(call for call in flow.calls if call.slug == failed.slug)
+    paths = [CallPath(up.slug) for up in call.inputs]
+    mapped = [each.call for each in call.each or () if each.call is not None]
+    paths += [CallPath(up.slug, failed.map_index if up.is_mapped else None) for up in mapped]
+    kept = [(str(path), states.get(str(path), Pending()).safe_value) for path in paths]
+    return [(name, safe) for name, safe in kept if isinstance(safe, SafeResult)]
 
 
 def _last(flow: Flow, state: State) -> SafeResult | None:
     """A kept value that is worth a look: of a call that decides, else of any."""
-    results: Any = state.result
+    results = _states(state)
     for call in [*flow.reference_tasks(), *reversed(flow.calls)]:
-        one = results[call]
+        one = results.get(call, Pending())
         for safe in [one.safe_value, *(child.safe_value for child in one.map_states or ())]:
             if isinstance(safe, SafeResult):
                 return safe
@@ -84,7 +89,7 @@ def _last(flow: Flow, state: State) -> SafeResult | None:
 
 
 def read_command(safe: SafeResult) -> str:
-    """The command line that reads a value: by the path of its file, else by its key where that will do, else by JSON."""
+    """The command line that reads a value: by the path of its file, else by key if that will do, else by JSON."""
     spec, key = safe.spec, safe.value
     folder = spec.get("dir")
     if spec["type"] == "local" and isinstance(folder, str) and isinstance(key, str):
@@ -119,9 +124,9 @@ def as_dict(run: str | None, flow: Flow, state: State) -> dict[str, object]:
 
 
 def _tasks(flow: Flow, state: State) -> Iterator[dict[str, object]]:
-    results: Any = state.result
+    results = _states(state)
     for call in flow.calls:
-        one: State = results[call]
+        one = results.get(call, Pending())
         yield _task(call.slug, one)
         for index, child in enumerate(one.map_states or ()):
             yield _task(f"{call.slug}[{index}]", child)

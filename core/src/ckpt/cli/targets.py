@@ -15,7 +15,7 @@ from ckpt.loading import split_target
 if TYPE_CHECKING:
     from click import Context, Parameter
 
-__all__ = ["TARGET", "complete_executor", "complete_parameter", "complete_storage", "target_argument"]
+__all__ = ["complete_executor", "complete_parameter", "complete_storage", "target_argument"]
 
 _EXECUTORS = {
     "local": "in this thread, one after the other",
@@ -24,20 +24,14 @@ _EXECUTORS = {
 }
 
 
-class _Target(click.ParamType):
-    """A flow file, with the name of the flow where it has several."""
-
-    name = "FILE[:flow]"
-
-    def shell_complete(self, ctx: Context, param: Parameter, incomplete: str) -> list[CompletionItem[Any]]:
-        file, colon, start = incomplete.rpartition(":")
-        if not colon:
-            return [CompletionItem(incomplete, type="file")]
-        return [CompletionItem(f"{file}:{name}") for name in _flow_names(_tree(file)) if name.startswith(start)]
+def _complete_target(ctx: Context, param: Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+    file, colon, start = incomplete.rpartition(":")
+    if not colon:
+        return [CompletionItem(incomplete, type="file")]
+    return [CompletionItem(f"{file}:{name}") for name in _flow_names(_tree(file)) if name.startswith(start)]
 
 
-TARGET = _Target()
-target_argument = click.argument("target", type=TARGET, metavar="FILE[:flow]")
+target_argument = click.argument("target", metavar="FILE[:flow]", shell_complete=_complete_target)
 
 
 def complete_parameter(ctx: Context, param: Parameter, incomplete: str) -> list[CompletionItem[Any]]:
@@ -71,16 +65,18 @@ def _tree(file: str) -> ast.AST:
 
 def _called(node: ast.AST) -> str:
     """The last name of what is called, `Flow` of `ckpt.Flow("x")`; empty if it is no call."""
-    function = node.func if isinstance(node, ast.Call) else None
-    return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    return _last_name(node.func) if isinstance(node, ast.Call) else ""
+
+
+def _last_name(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _is_flow(node: ast.AST) -> bool:
     """Is it a function with `@flow` on it?"""
     if not isinstance(node, ast.FunctionDef):
         return False
-    marks = [mark.func if isinstance(mark, ast.Call) else mark for mark in node.decorator_list]
-    return any((isinstance(m, ast.Name) and m.id == "flow") or (isinstance(m, ast.Attribute) and m.attr == "flow") for m in marks)
+    return any("flow" in (_called(mark), _last_name(mark)) for mark in node.decorator_list)
 
 
 def _flow_names(tree: ast.AST) -> Iterator[str]:

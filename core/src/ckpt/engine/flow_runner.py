@@ -62,8 +62,9 @@ def run_flow(
         write_retries=settings.flows.write_retries,
         write_retry_delay=settings.flows.write_retry_delay,
     )
-    graph = Graph(flow.calls)
-    plans = make_plans(flow.calls, decision, facts)
+    calls = list(flow.calls)  # the flow may grow while its results are in use
+    graph = Graph(calls)
+    plans = make_plans(calls, decision, facts)
     runs_on.check(graph, plans)
     observers = Observers(facts)
     log.info("flow %r, run %s: %s", flow.name, facts.id, decision.headline())

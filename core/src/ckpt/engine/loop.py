@@ -78,6 +78,8 @@ class Loop:
 
         self.columns: dict[int, list[Column]] = {}
         """Per expanded mapped call, what its children get one each of."""
+        self.shared: dict[int, list[object]] = {}
+        """Per expanded mapped call, what each of its children gets whole."""
         self.parts: dict[int, Sequence[Sequence[object] | str]] = {}
         """Per row whose value is elsewhere, the elements of its parts that are mapped over."""
         self.uncomputed: dict[int, int] = {}
@@ -190,7 +192,7 @@ class Loop:
             work = Work(plan, node, self.facts, inputs, row, None, 0, attempt)
         else:
             index = row - children[call].start
-            inputs = [self._value(up.index) for up in node.inputs]
+            inputs = list(self.shared[call])
             for column in self.columns[call]:
                 inputs.append(values[column[index]] if type(column) is range else column[index])
             work = Work(plan, node, self.facts, inputs, row, index, len(children[call]), attempt)
@@ -216,7 +218,10 @@ class Loop:
         """Ask the trigger; a row that may not run is finished here."""
         call = self.rows.call_of[row]
         task = self.calls[call].task
-        upstream = [*self.graph.awaited(call), *self._ahead(row)]
+        ahead = self._ahead(row)
+        if row == call and not ahead and call in self.graph.followed and task.trigger is not all_successful:
+            return False  # each child is asked, with the child that it follows
+        upstream = [*self.graph.awaited(call), *ahead]
         states = self.rows.upstream_states(upstream)
         if not states:
             return False
@@ -264,6 +269,8 @@ class Loop:
         children = rows.add_children(parent, count)
         rows.code[parent] = Code.RUNNING
         self.columns[parent] = columns
+        call = self.calls[parent]
+        self.shared[parent] = [self._value(up.index) for up in call.inputs[: call.shared]]
         self.uncomputed[parent] = self.unfinished[parent] = count
         self.trouble.extend(self.trouble[parent : parent + 1] * count)
         self.released.extend(bytes(count))
@@ -435,6 +442,7 @@ class Loop:
     def _drop_unread(self, call: int) -> None:
         """Forget the values that nobody in the flow needs any more; what is kept is read back when asked for."""
         self.columns.pop(call, None)
+        self.shared.pop(call, None)
         sources = self.graph.sources(call)
         for source in sources:
             self.readers[source] -= 1
@@ -455,5 +463,8 @@ _SIMPLE = frozenset({Code.SUCCESS, Code.CACHED})
 
 def said(error: object) -> str:
     """An error in one line: its type, and its message if it has one."""
-    text = str(error).strip()
+    try:
+        text = str(error).strip()
+    except Exception:  # noqa: BLE001  a person's __str__ may raise anything
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

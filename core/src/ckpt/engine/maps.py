@@ -60,7 +60,7 @@ def columns_of(
     for each in call.each or ():
         if each.call is None:
             inputs = [value_of(source.index) for source in call.inputs]
-            columns.append([fill(element, inputs) for element in each.elements])
+            columns.append([inputs[e.number] if type(e) is Slot else fill(e, inputs) for e in each.elements])
             continue
         source = each.call.index
         if follows(each) and source in rows.children:

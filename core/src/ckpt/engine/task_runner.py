@@ -47,7 +47,7 @@ def run_call(work: Work) -> Outcome:
         return Outcome(Code.TIMED_OUT, TimeoutError(str(late)))
     except KeyboardInterrupt as interrupt:
         return Outcome(Code.CANCELLED, interrupt)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  a person's function may raise anything
+    except BaseException as error:  # noqa: BLE001  a person's function may raise anything, CancelledError for one
         # The frames of ckpt itself tell a person nothing about their task.
         return Outcome(Code.FAILED, error.with_traceback(error.__traceback__ and error.__traceback__.tb_next))
     finally:
@@ -116,7 +116,8 @@ def _call(
         return _drive(run(*args, **kwargs), timeout)
     if timeout is None:
         return run(*args, **kwargs)
-    return _in_thread(lambda: run(*args, **kwargs), timeout)
+    value = _in_thread(lambda: run(*args, **kwargs), timeout)
+    return _drive(value, timeout) if type(value) is CoroutineType else value
 
 
 def _in_thread(compute: Callable[[], object], timeout: float | None) -> object:

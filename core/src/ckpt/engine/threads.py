@@ -11,10 +11,11 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from ckpt.engine.executors import Executor
+from ckpt.engine.plans import Code, Outcome
 from ckpt.engine.task_runner import run_call
 
 if TYPE_CHECKING:
-    from ckpt.engine.plans import Outcome, Work
+    from ckpt.engine.plans import Work
 
 __all__ = ["LocalExecutor", "ThreadsExecutor"]
 
@@ -102,7 +103,12 @@ class ThreadsExecutor(Executor):
                 work = self._todo.popleft()
             except IndexError:
                 continue  # it was taken back by `cancel`
-            self._reports.put(work, self._run(work))
+            try:
+                outcome = self._run(work)
+            except BaseException as error:  # noqa: BLE001  without a report the run would never end
+                outcome = Outcome(Code.FAILED, error)
+            self._reports.put(work, outcome)
+            del work, outcome  # an idle thread holds no values
 
     def _run(self, work: Work) -> Outcome:
         return run_call(work)
