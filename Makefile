@@ -90,6 +90,7 @@ $(PY):
 # Dependency groups need pip 25.1; the one that comes with Python is often older.
 $(DEMO_READY): $(STATED) | $(PY)
 	@echo 'Installing what the demo needs'
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null
 	@$(PIP) install --upgrade 'pip>=25.1'
 	@$(PIP) install --group demo
 	@$(PIP) install --no-build-isolation -e 'core[cli]' $(PROJECTS:%=-e ./%)
@@ -97,6 +98,7 @@ $(DEMO_READY): $(STATED) | $(PY)
 
 $(DEV_READY): $(STATED) | $(PY)
 	@echo 'Installing what development needs'
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null
 	@$(PIP) install --upgrade 'pip>=25.1'
 	@$(PIP) install --group dev
 	@$(PIP) install --no-build-isolation -e 'core[cli,testing]' $(PROJECTS:%=-e ./%)

@@ -449,6 +449,18 @@ def test_a_header_that_lies_is_refused(unpickled: list[str]) -> None:
     assert unpickled == []
 
 
+def test_a_trailer_that_lies_is_refused_although_its_digest_is_right(unpickled: list[str]) -> None:
+    data, _ = record(SMALL)
+    offset, length = int.from_bytes(data[-64:-56]), int.from_bytes(data[-56:-52])
+    for place in ((offset, length + 1), (offset, 0), (offset - 1, length), (offset + 1, length - 1), (5, length)):
+        for at, size in (place, (place[0] + 2**40, place[1]), (place[0], place[1] + 2**20)):
+            body = data[:-64] + at.to_bytes(8) + size.to_bytes(4) + data[-52:-48]
+            forged = body + hashlib.sha256(body).digest() + data[-16:]
+            assert all(map(refused, both_ways(forged))), (at, size)
+            assert refused(lambda forged=forged: stream_header(io.BytesIO(forged), len(forged), key="a/key"))
+    assert unpickled == []
+
+
 def test_a_record_of_a_later_layout_says_what_to_install() -> None:
     data, _ = record(1)
     for place in (-51, -49):
@@ -526,6 +538,26 @@ def test_what_happens_to_a_value_later_does_not_reach_its_record() -> None:
         read: Any = read_record(data, key="k")
         assert read[0].sum() == 0
         assert (len(read), read[1]) == (3, b"a" * 100_000)
+
+
+class Wipes:
+    """Changes a buffer when its own turn to be pickled comes, which is after the buffer was."""
+
+    def __init__(self, buffer: bytearray) -> None:
+        self.buffer = buffer
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self.buffer[:] = bytes(len(self.buffer))
+        return (str, ())
+
+
+@pytest.mark.parametrize("size", [100_000, 16 << 20])
+def test_a_buffer_is_finished_with_when_the_pickler_goes_on(size: int) -> None:
+    buffer = bytearray(b"a" * size)
+    data, _ = record([pickle.PickleBuffer(buffer), Wipes(buffer)])
+    for read in both_ways(data):
+        first, _ = read()  # type: ignore[misc]
+        assert bytes(first) == b"a" * size
 
 
 # Reading that fails although the bytes are right

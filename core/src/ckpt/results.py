@@ -7,12 +7,15 @@ produced or never kept, since None is a value like any other.
 
 from __future__ import annotations
 
+import pickle
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Final, Self, cast
 
-from ckpt.errors import ConfigError, Unsupported
+from ckpt.errors import ConfigError, NotSerializable, Unsupported
 from ckpt.handlers import JSON, Meta, ResultHandler, Stored
+from ckpt.serializers import pickled, unpickle
 
 __all__ = ["Held", "NoResult", "NoResultType", "Result", "SafeResult"]
 
@@ -221,16 +224,39 @@ class Result:
         if isinstance(self.safe_value, SafeResult) or isinstance(other.safe_value, SafeResult):
             return self.safe_value == other.safe_value
         mine, theirs = self._value, other._value
-        return mine is theirs or (not isinstance(mine, Held) and not isinstance(theirs, Held) and bool(mine == theirs))
+        return mine is theirs or (not isinstance(mine, Held) and not isinstance(theirs, Held) and _equal(mine, theirs))
 
     def __hash__(self) -> int:
         return hash(self.safe_value) if isinstance(self.safe_value, SafeResult) else id(self)
 
     def __reduce__(self) -> tuple[object, ...]:
         value = NoResult if isinstance(self.safe_value, SafeResult) else self._value
+        if isinstance(value, BaseException):
+            value = _travelling(value)
         return Result, (value, self.safe_value, self.result_handler)
 
     def __repr__(self) -> str:
         if isinstance(self.safe_value, SafeResult):
             return f"<Result: {self.safe_value.value!r}>"
         return f"<Result: {self._value!r}>" if self.is_loaded else "<Result: never produced>"
+
+
+def _equal(mine: object, theirs: object) -> bool:
+    try:
+        return bool(mine == theirs)
+    except ValueError:
+        pass  # arrays and frames answer where they are equal, not whether
+    try:
+        return pickled(mine) == pickled(theirs)
+    except NotSerializable:
+        return False
+
+
+def _travelling(error: BaseException) -> BaseException:
+    """The exception, or one with its text if it could not be made again in another process."""
+    try:
+        if type(unpickle(pickle.dumps(error))) is type(error):
+            return error
+    except Exception:  # noqa: BLE001, S110  a person's exception may raise anything; its text travels
+        pass
+    return RuntimeError("".join(traceback.format_exception_only(error)).strip())

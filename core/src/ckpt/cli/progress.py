@@ -33,8 +33,6 @@ __all__ = ["Progress", "watching"]
 
 _LINES = 100
 """A flow of more calls than this shows every n-th only."""
-_SLOW = 0.1
-"""Seconds from which it is worth a word how long a task took."""
 _BARE = frozenset({"Failed", "TimedOut"})
 """States of a task that itself went wrong, not of one that others kept from running."""
 _FAILED = _BARE | {"TriggerFailed", "Cancelled"}
@@ -145,7 +143,8 @@ class _Live(Progress):
             (f"{self.failed} failed", "bold red" if self.failed else ""),
             f", {size(self.bytes)} kept",
         )
-        names = ", ".join(printable(call) for call in list(self.running)[:20])
+        # The newest first: one that is computed and still being kept has not ended either.
+        names = ", ".join(printable(call) for call in list(self.running)[:-20:-1])
         return Group(line, counts, Text(f"  {names}", style="dim", no_wrap=True, overflow="ellipsis"))
 
 
@@ -177,8 +176,6 @@ class _Lines(Progress):
         said = [record.state]
         if record.message:
             said.append(record.message.splitlines()[0])
-        if record.started and record.ended and (seconds := (record.ended - record.started).total_seconds()) >= _SLOW:
-            said.append(f"{seconds:.1f} s")
         line = f"[{self.calls}/{self.run.calls}] {record.call}: {', '.join([*said, *extra])}"
         self.to.print(Text(printable(f"{time.strftime('%H:%M:%S')} {line}")), soft_wrap=True)
 

@@ -36,7 +36,8 @@ target_argument = click.argument("target", metavar="FILE[:flow]", shell_complete
 
 def complete_parameter(ctx: Context, param: Parameter, incomplete: str) -> list[CompletionItem[Any]]:
     """`name=` for each parameter of the flow file that stands before."""
-    target = ctx.params.get("target")
+    # click gives up on an option without its value before it comes to the arguments.
+    target = ctx.params.get("target") or next(iter(ctx.args), None)
     if not target or "=" in incomplete:
         return []
     names = dict.fromkeys(_parameter_names(_tree(split_target(target)[0])))

@@ -34,6 +34,9 @@ class Executor(ABC):
     remote: ClassVar[bool] = False
     """Do tasks run in other processes? Then values are written there, before they are reported, and stay `Held`."""
 
+    most: float = float("inf")
+    """How much work it takes at once. More waits in the loop, where it costs nothing and is easily cancelled."""
+
     def __init__(self, workers: int | None = None) -> None:
         if workers is not None and workers < 1:
             raise ConfigError(f"executor {self.name}: workers is 1 or more, not {workers}")

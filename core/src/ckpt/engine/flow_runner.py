@@ -90,7 +90,10 @@ def run_flow(
     finally:
         runs_on.close(kill=not orderly)
     state = verdict(flow, rows, loop.interrupted, on_write_error)
+    results = state.kept
     state = handled(flow.state_handlers, flow, Running(), state)
+    if state.kept is not results:  # whatever a handler makes of the state, the states of the calls belong to it
+        state = type(state)(state.message, kept=results)
     observers.run_ended(state)
     level = logging.INFO if state.is_successful() else logging.ERROR
     log.log(level, "flow %r: %s: %s", flow.name, state.name, state.message)

@@ -24,7 +24,7 @@ from ckpt.engine.task_runner import run_call
 from ckpt.engine.writers import Writers
 from ckpt.errors import StoreUnavailable
 from ckpt.results import NoResult
-from ckpt.states import Running
+from ckpt.states import Failed, Running
 from ckpt.triggers import all_successful
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ class Loop:
         self.uncomputed: dict[int, int] = {}
         self.unfinished: dict[int, int] = {}
         """Per expanded mapped call, how many children are still to be computed, and to be final."""
-        self.writing: dict[int, Outcome] = {}
-        """Rows that are computed and not yet kept."""
+        self.writing = self.rows.writing
         self.acknowledged: deque[tuple[int, Exception | None]] = deque()
         self.ready: deque[int] = deque(row for row in range(n) if not self.waits[row])
         self.later: list[tuple[float, int]] = []
@@ -103,10 +102,10 @@ class Loop:
 
     def run(self) -> Rows:
         """Bring every row to its final state."""
-        ready, acknowledged = self.ready, self.acknowledged
+        ready, acknowledged, running, most = self.ready, self.acknowledged, self.running, self.executor.most
         try:
             while not self.interrupted:
-                while ready and not self.interrupted:
+                while ready and len(running) < most and not self.interrupted:
                     self._start(ready.popleft())
                     if acknowledged:
                         self._settle_writes()
@@ -176,7 +175,8 @@ class Loop:
 
     def _start(self, row: int) -> None:
         call = self.rows.call_of[row]
-        if (self.trouble[row] or self.asks[call]) and self._held_back(row):
+        # A further attempt belongs to a task that has started: what happened upstream since then does not stop it.
+        if (self.trouble[row] or self.asks[call]) and row not in self.rows.attempts and self._held_back(row):
             return
         if row == call and self.calls[call].each is not None:
             self._expand(row)
@@ -206,6 +206,7 @@ class Loop:
             self.running.add(row)
         else:
             self._attempted(work, outcome)
+            del outcome  # the frames of a failed attempt lead back to this one: a cycle that would hold its inputs
 
     def _value(self, row: int) -> object:
         """The value of a call as an input; of a mapped call the list of its children's."""
@@ -312,7 +313,7 @@ class Loop:
             if code == Code.CANCELLED:
                 self.interrupt()
             self.rows.value[row] = error if code in (Code.FAILED, Code.TIMED_OUT) else NoResult
-            self._finish(row, code, said(error) if code == Code.FAILED else str(error) or "interrupted")
+            self._finish(row, code, said(error) if code == Code.FAILED else str(error) or _BARE[code])
 
     def _retry(self, row: int, attempt: int, outcome: Outcome) -> None:
         task = self._task(row)
@@ -386,6 +387,8 @@ class Loop:
         state = self.observers.changed(self.rows, row, new)
         if state is new:
             return False
+        if new.is_finished() and not state.is_finished():
+            state = Failed(f"a state handler made a finished task {state.name}: let it return a finished state, or None")
         code = next((place for place, kind in enumerate(STATES) if isinstance(state, kind)), Code.FAILED)
         code = STATES.index(type(state)) if type(state) in STATES else code
         self.rows.code[row] = code
@@ -459,6 +462,7 @@ class Loop:
 
 
 _SIMPLE = frozenset({Code.SUCCESS, Code.CACHED})
+_BARE = {Code.SKIPPED: "the task raised SKIP", Code.CANCELLED: "interrupted"}
 
 
 def said(error: object) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from ckpt.calls import Call, CallPath
-from ckpt.engine.plans import STATES, Code, Plan
+from ckpt.engine.plans import STATES, Code, Outcome, Plan
 from ckpt.errors import NotFound
 from ckpt.handlers import ResultHandler, Stored
 from ckpt.results import Held, NoResult, Result, SafeResult
@@ -63,6 +63,8 @@ class Rows:
         self.attempts: dict[int, int] = {}
         """Rows that needed more than one attempt."""
         self.write_errors: dict[int, BaseException] = {}
+        self.writing: dict[int, Outcome] = {}
+        """Rows that are computed and not yet kept."""
 
     def add_children(self, parent: int, count: int) -> range:
         """Give a mapped call `count` rows for its children."""
@@ -113,6 +115,8 @@ class Rows:
     def digest(self, row: int) -> str | None:
         """The content digest of the row's value, None where it has none."""
         stored = self.stored[row]
+        if stored is None and (outcome := self.writing.get(row)) is not None and outcome.staged is not None:
+            stored = outcome.staged.stored
         return stored.digest if stored else None
 
     def outcome(self, row: int) -> str:
@@ -127,10 +131,9 @@ class Rows:
 
     def failed(self, row: int) -> bool:
         """Did the row fail, or a child of it?"""
-        children = self.children.get(row)
-        if children is None:
-            return self.code[row] >= Code.FAILED
-        return any(self.code[child] >= Code.FAILED for child in children)
+        return self.code[row] >= Code.FAILED or any(
+            self.code[child] >= Code.FAILED for child in self.children.get(row, ())
+        )
 
 
 class FlowResults(Mapping[Call, State]):

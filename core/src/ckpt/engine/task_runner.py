@@ -42,7 +42,7 @@ def run_call(work: Work) -> Outcome:
         else:
             value = _call(plan.run, args, kwargs, is_async=plan.is_async, timeout=plan.timeout)
     except SKIP as skip:
-        return Outcome(Code.SKIPPED, skip)
+        return Outcome(Code.SKIPPED, SKIP(*skip.args))  # without the frames, which hold the inputs
     except _TimedOut as late:
         return Outcome(Code.TIMED_OUT, TimeoutError(str(late)))
     except KeyboardInterrupt as interrupt:
@@ -150,11 +150,16 @@ def _drive(coroutine: Coroutine[Any, Any, object], timeout: float | None = None)
         limit = asyncio.timeout(timeout)
         try:
             async with limit:
-                return await coroutine
+                value = await coroutine
+                end = limit.when()
         except TimeoutError:
             if limit.expired():
                 raise _TimedOut(f"still running after {timeout:g} s, its timeout; it was cancelled") from None
             raise
+        # It may have swallowed the cancellation, or never given the loop a chance to cancel it.
+        if end is not None and asyncio.get_running_loop().time() > end:
+            raise _TimedOut(f"still running after {timeout:g} s, its timeout; what it returned later is dropped")
+        return value
 
     try:
         asyncio.get_running_loop()

@@ -72,6 +72,7 @@ class ThreadsExecutor(Executor):
     name = "threads"
 
     def start(self) -> None:
+        self.most = 2 * self.size  # as much again as runs, so that no worker waits for the loop
         self._reports = _Reports()
         self._todo: deque[Work] = deque()
         self._ready = threading.Semaphore(0)

@@ -35,6 +35,7 @@ class Writers:
         self.lock = threading.Lock()
         """Guards everything here and in the lanes."""
         self._room = threading.Condition(self.lock)
+        self._threads = 0
         self.in_flight = 0
         """Bytes sent and not yet acknowledged."""
         self.given_up = threading.Event()
@@ -52,8 +53,10 @@ class Writers:
             lane.queue.append((row, staged))
             if lane.idle:
                 lane.ready.notify()
-            if len(lane.queue) > lane.idle and lane.threads < min(handler.writers, MOST_WRITERS):
+            enough = lane.threads >= handler.writers or (lane.threads and self._threads >= MOST_WRITERS)
+            if len(lane.queue) > lane.idle and not enough:
                 lane.threads += 1
+                self._threads += 1
                 threading.Thread(target=lane.work, name="ckpt-writer", daemon=True).start()
 
     def done(self, row: int, size: int, error: Exception | None) -> None:
