@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ckpt.arguments import Secret, unmapped
 from ckpt.calls import CallPath
 from ckpt.contexts import context, get_logger
-from ckpt.engine.executors import Executor
+from ckpt.executors import Executor
 from ckpt.flows import Flow, flow
 from ckpt.handlers import JSON, ResultHandler, Stored
 from ckpt.ledgers import Identity, Ledger, TaskRecord
@@ -19,13 +19,13 @@ from ckpt.states import SKIP, State
 from ckpt.storage import Storage
 from ckpt.stores import ObjectInfo, ObjectStore, ObjectWriter
 from ckpt.tasks import Parameter, Task, task
+from ckpt.version import __version__
 
 if TYPE_CHECKING:
     from pluggy import HookimplMarker
 
     hookimpl: HookimplMarker
 
-__version__ = "0.1.0"
 
 __all__ = [
     "JSON",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 from ckpt import building
 from ckpt.calls import Call, inputs_of
-from ckpt.engine.executors import Executor
+from ckpt.executors import Executor
 from ckpt.errors import ConfigError
 from ckpt.handlers import ResultHandler
 from ckpt.keys import component, slug

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from click import Command
 
-    from ckpt.engine.executors import Executor
+    from ckpt.executors import Executor
     from ckpt.engine.plans import RunFacts
     from ckpt.handlers import ResultHandler
     from ckpt.ledgers import Ledger, TaskRecord

@@ -42,7 +42,7 @@ def _own_serializers() -> Sequence[type]:
 
 
 def _executor() -> type:
-    from ckpt.engine.executors import Executor
+    from ckpt.executors import Executor
 
     return Executor
 

@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NewType
 
 from ckpt.calls import CallPath
-from ckpt.results import SafeResult
 
 if TYPE_CHECKING:
     from ckpt.engine.plans import RunFacts
+    from ckpt.results import SafeResult
     from ckpt.states import State
 
 __all__ = ["Identity", "Ledger", "Source", "TaskRecord"]

@@ -24,7 +24,7 @@ from ckpt.suggestions import nearest
 if TYPE_CHECKING:
     from click import Command
 
-    from ckpt.engine.executors import Executor
+    from ckpt.executors import Executor
     from ckpt.handlers import JSON, ResultHandler
     from ckpt.ledgers import Ledger
     from ckpt.serializers import Serializer

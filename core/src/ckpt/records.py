@@ -158,9 +158,9 @@ def versions() -> dict[str, str]:
 
     import cloudpickle
 
-    import ckpt
+    from ckpt.version import __version__
 
-    return {"python": platform.python_version(), "cloudpickle": cloudpickle.__version__, "ckpt": ckpt.__version__}
+    return {"python": platform.python_version(), "cloudpickle": cloudpickle.__version__, "ckpt": __version__}
 
 
 def _header(serializer: str, meta: Meta, content: str, buffers: list[Buffered]) -> bytes:

@@ -195,7 +195,8 @@ class Result:
         if isinstance(self._value, Held):
             self._value = self._value.load()
         elif self._value is NoResult and isinstance(self.safe_value, SafeResult):
-            self._value = self.safe_value.read()
+            # A handler that came along in a pickle may know what its spec cannot say, such as classes.
+            self._value = (self.result_handler or self.safe_value.result_handler).fetch(self.safe_value)
         return self._value
 
     def store_safe_value(self, *, key: str | None = None) -> SafeResult:

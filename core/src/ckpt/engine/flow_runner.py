@@ -12,16 +12,16 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ckpt import config
+from ckpt import config, plugins
 from ckpt.engine.choices import Choice, Decision, decide
-from ckpt.engine.executors import Executor, make_executor
 from ckpt.engine.graph import Graph
 from ckpt.engine.loop import KeepValues, Loop, OnWriteError
 from ckpt.engine.observers import Observers, handled
 from ckpt.engine.plans import Code, Keep, Plan, RunFacts
 from ckpt.engine.runs import FlowResults, Rows
-from ckpt.engine.threads import LocalExecutor
+from ckpt.engine.threads import LocalExecutor, ThreadsExecutor
 from ckpt.errors import FlowInterrupted
+from ckpt.executors import Executor
 from ckpt.handlers import ResultHandler
 from ckpt.keys import KeyTemplate
 from ckpt.states import Cancelled, Failed, Pending, Running, State, Success
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ckpt.flows import Flow
     from ckpt.tasks import Task
 
-__all__ = ["run_flow"]
+__all__ = ["make_executor", "run_flow"]
 
 log = logging.getLogger("ckpt")
 
@@ -100,6 +100,21 @@ def run_flow(
     if loop.interrupted:
         raise FlowInterrupted(f"flow {flow.name!r} was interrupted; {state.message}", state)
     return state
+
+
+def make_executor(name: str, workers: int | None) -> Executor:
+    """The executor of that name, ours or a plugin's.
+
+    Raises: `PluginNotFound` naming those there are, with the pip line for the known ones.
+    """
+    if name in ("local", "threads"):
+        return LocalExecutor() if name == "local" else ThreadsExecutor(workers)
+    if name == "processes":
+        from ckpt.engine.processes import ProcessesExecutor
+
+        return ProcessesExecutor(workers)
+    kind: type[Executor] = plugins.executor_class(name)
+    return kind(workers)
 
 
 def new_run_id() -> str:

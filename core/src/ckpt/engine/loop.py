@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
-from ckpt.engine.executors import Executor
+from ckpt.executors import Executor
 from ckpt.engine.maps import Column, columns_of
 from ckpt.engine.plans import STATES, Code, Outcome, Plan, RunFacts, Work
 from ckpt.engine.runs import DROPPED, Rows

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ckpt.engine.graph import Graph
     from ckpt.engine.plans import Outcome, Plan, Work
 
-__all__ = ["Executor", "make_executor"]
+__all__ = ["Executor"]
 
 
 class Executor(ABC):
@@ -77,22 +77,3 @@ class Executor(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({'' if self.workers is None else f'workers={self.workers}'})"
-
-
-def make_executor(name: str, workers: int | None) -> Executor:
-    """The executor of that name, ours or a plugin's.
-
-    Raises: `PluginNotFound` naming those there are, with the pip line for the known ones.
-    """
-    if name in ("local", "threads"):
-        from ckpt.engine.threads import LocalExecutor, ThreadsExecutor
-
-        return LocalExecutor() if name == "local" else ThreadsExecutor(workers)
-    if name == "processes":
-        from ckpt.engine.processes import ProcessesExecutor
-
-        return ProcessesExecutor(workers)
-    from ckpt import plugins
-
-    kind: type[Executor] = plugins.executor_class(name)
-    return kind(workers)
