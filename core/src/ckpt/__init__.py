@@ -10,7 +10,7 @@ from ckpt.contexts import context, get_logger
 from ckpt.executors import Executor
 from ckpt.flows import Flow, flow
 from ckpt.handlers import JSON, ResultHandler, Stored
-from ckpt.ledgers import Identity, Ledger, TaskRecord
+from ckpt.ledgers import Ledger
 from ckpt.objects import ObjectResultHandler
 from ckpt.reading import read
 from ckpt.results import NoResult, Result, SafeResult
@@ -18,6 +18,7 @@ from ckpt.serializers import Serializer
 from ckpt.states import SKIP, State
 from ckpt.storage import Storage
 from ckpt.stores import ObjectInfo, ObjectStore, ObjectWriter
+from ckpt.task_records import Identity, TaskRecord
 from ckpt.tasks import Parameter, Task, task
 from ckpt.version import __version__
 

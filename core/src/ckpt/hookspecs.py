@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ckpt.executors import Executor
     from ckpt.engine.plans import RunFacts
     from ckpt.handlers import ResultHandler
-    from ckpt.ledgers import Ledger, TaskRecord
+    from ckpt.ledgers import Ledger
+    from ckpt.task_records import TaskRecord
     from ckpt.serializers import Serializer
     from ckpt.states import State
 

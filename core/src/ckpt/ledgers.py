@@ -1,4 +1,4 @@
-"""The record of runs: what is remembered of each task run, and the contract of whoever remembers it.
+"""The record of runs: the contract of whoever remembers them.
 
 The core tells a ledger what happened and asks it what is known; what to reuse is planned in the core.
 """
@@ -7,63 +7,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, NewType
-
-from ckpt.calls import CallPath
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ckpt.calls import CallPath
     from ckpt.engine.plans import RunFacts
-    from ckpt.results import SafeResult
     from ckpt.states import State
+    from ckpt.task_records import Identity, TaskRecord
 
-__all__ = ["Identity", "Ledger", "Source", "TaskRecord"]
-
-Identity = NewType("Identity", str)
-"""What makes two task runs the same computation: hex digest over code version, configuration and arguments."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where one input of a task run came from."""
-
-    call: CallPath
-    """The task run that made it; without an index for all children of a mapped call."""
-    digest: str | None = None
-    """Content digest of the value that was used; None if it was not kept, or by a handler without digests."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskRecord:
-    """One change of state of one task run: what listeners, ledger, command and `explain` share."""
-
-    run: str
-    """Id of the run."""
-    call: CallPath
-    state: str
-    """Name of the state's class: `Success`."""
-    message: str = ""
-    attempt: int = 1
-    started: datetime | None = None
-    """Start of the first attempt, UTC; None before it."""
-    ended: datetime | None = None
-    """When the state became final, UTC; None before."""
-    safe: SafeResult | None = None
-    """Where the value is kept; None if it is not."""
-    outcome: str = ""
-    """Of the write: `stored`, `failed: …`, `opted out`, `off`; empty while there is none."""
-    inputs: Mapping[str, Sequence[Source]] = field(default_factory=dict)
-    """Per argument the task runs that its value came from."""
-    handler: str | None = None
-    """The handler that was chosen, as its `repr`."""
-    level: str | None = None
-    """The level that chose it: task, flow, global, storage or parameter."""
-    identity: Identity | None = None
-    summary: Mapping[str, object] | None = None
-    """A small safe description of the value; None where nothing may be known of it."""
-    error: str | None = None
-    """Traceback of a failure, as text."""
+__all__ = ["Ledger"]
 
 
 class Ledger(ABC):

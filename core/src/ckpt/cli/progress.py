@@ -26,7 +26,7 @@ from ckpt.cli.output import console, printable, size
 if TYPE_CHECKING:
     from ckpt.calls import CallPath
     from ckpt.engine.plans import RunFacts
-    from ckpt.ledgers import TaskRecord
+    from ckpt.task_records import TaskRecord
     from ckpt.states import State
 
 __all__ = ["Progress", "watching"]

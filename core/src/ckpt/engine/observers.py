@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ckpt import plugins
 from ckpt.engine.plans import RunFacts
-from ckpt.ledgers import Source, TaskRecord
+from ckpt.task_records import Source, TaskRecord
 from ckpt.results import SafeResult
 from ckpt.states import Failed, Pending, State
 
