@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Context", "context", "entered", "get_logger"]
 
-entered: ContextVar[Work] = ContextVar("ckpt_entered")
-"""The work that runs here; set by the task runner."""
+entered: ContextVar[Work | None] = ContextVar("ckpt_entered", default=None)
+"""The work whose function runs here; set by the task runner."""
 
 
 class Context:
@@ -29,15 +29,15 @@ class Context:
     __slots__ = ()
 
     def _work(self) -> Work:
-        try:
-            return entered.get()
-        except LookupError:
+        work = entered.get()
+        if work is None:
             raise ConfigError(
                 "ckpt.context has something to say only while a task of a flow runs; test it with `if ckpt.context:`"
-            ) from None
+            )
+        return work
 
     def __bool__(self) -> bool:
-        return entered.get(None) is not None
+        return entered.get() is not None
 
     @property
     def run_id(self) -> str:

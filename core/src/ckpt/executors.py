@@ -15,7 +15,7 @@ from ckpt.errors import ConfigError
 
 if TYPE_CHECKING:
     from ckpt.engine.graph import Graph
-    from ckpt.engine.plans import Outcome, Plan, Work
+    from ckpt.engine.plans import Outcome, Plan, RunFacts, Work
 
 __all__ = ["Executor"]
 
@@ -45,7 +45,7 @@ class Executor(ABC):
     def start(self) -> None:  # noqa: B027  nothing to do is a right answer
         """Get ready for a run."""
 
-    def check(self, graph: Graph, plans: Sequence[Plan]) -> None:  # noqa: B027  nothing to refuse is a right answer
+    def check(self, graph: Graph, plans: Sequence[Plan], facts: RunFacts) -> None:  # noqa: B027  nothing to refuse is a right answer
         """Refuse, before any task runs, what this executor cannot run."""
 
     @abstractmethod

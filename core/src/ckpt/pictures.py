@@ -55,7 +55,7 @@ class Picture:
         """The graph in graphviz' language."""
         lines = [
             f"digraph {_quoted(self.flow.name)} {{",
-            f"  label={_quoted(self.flow.name)}; labelloc=t; fontname=Helvetica; bgcolor=transparent;",
+            f"  label={_quoted(self.flow.name)}; labelloc=t; fontname=Helvetica; bgcolor=white;",
             '  node [shape=box, style="rounded,filled", fillcolor=white, fontname=Helvetica, penwidth=1.5];',
             "  edge [arrowsize=0.7, fontname=Helvetica, fontsize=10];",
         ]

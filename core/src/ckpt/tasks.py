@@ -155,7 +155,11 @@ class Task:
     @functools.cached_property
     def signature(self) -> inspect.Signature:
         """What `run` takes, without self."""
-        signature = inspect.signature(self.run)
+        try:
+            signature = inspect.signature(self.run)
+        except ValueError:
+            why = f"Python does not know the arguments of {self.run!r}"
+            raise ConfigError(f"task {self.name}: {why}; call it in a function of your own") from None
         if taken := self._reserved & signature.parameters.keys():
             raise ConfigError(f"task {self.name}: the argument {min(taken)!r} is ckpt's own; choose another name")
         return signature

@@ -26,8 +26,8 @@ from ckpt.cli.output import console, printable, size
 if TYPE_CHECKING:
     from ckpt.calls import CallPath
     from ckpt.engine.plans import RunFacts
-    from ckpt.task_records import TaskRecord
     from ckpt.states import State
+    from ckpt.task_records import TaskRecord
 
 __all__ = ["Progress", "watching"]
 

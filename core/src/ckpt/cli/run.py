@@ -16,8 +16,8 @@ from ckpt.cli.command import debug_option
 from ckpt.cli.output import show_json
 from ckpt.cli.targets import complete_executor, complete_parameter, complete_storage, target_argument
 from ckpt.engine.flow_runner import make_executor
-from ckpt.executors import Executor
 from ckpt.errors import ConfigError, FlowInterrupted
+from ckpt.executors import Executor
 from ckpt.loading import LoadedFlow, load_flow
 from ckpt.storage import Storage
 

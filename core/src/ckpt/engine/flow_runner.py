@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ckpt import config, plugins
+from ckpt.contexts import context
 from ckpt.engine.choices import Choice, Decision, decide
 from ckpt.engine.graph import Graph
 from ckpt.engine.loop import KeepValues, Loop, OnWriteError
@@ -23,7 +24,7 @@ from ckpt.engine.threads import LocalExecutor, ThreadsExecutor
 from ckpt.errors import FlowInterrupted
 from ckpt.executors import Executor
 from ckpt.handlers import ResultHandler
-from ckpt.keys import KeyTemplate
+from ckpt.keys import KeyTemplate, map_part
 from ckpt.states import Cancelled, Failed, Pending, Running, State, Success
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def run_flow(
     calls = list(flow.calls)  # the flow may grow while its results are in use
     graph = Graph(calls)
     plans = make_plans(calls, decision, facts)
-    runs_on.check(graph, plans)
+    runs_on.check(graph, plans, facts)
     observers = Observers(facts)
     log.info("flow %r, run %s: %s", flow.name, facts.id, decision.headline())
     on_write_error: OnWriteError = settings.flows.on_write_error
@@ -157,6 +158,8 @@ def make_plans(calls: Sequence[Call], decision: Decision, facts: RunFacts) -> li
     for call, choice in zip(calls, decision.choices, strict=True):
         if id(call.task) not in plans:
             plans[id(call.task)] = plan(call, choice)
+        if call.is_mapped and (kept := plans[id(call.task)].keep) is not None:
+            kept.template.render(map_part(0, 1), call=call.slug, order=call.index, tags=())  # refuses one without {map}
     return [plans[id(call.task)] for call in calls]
 
 
@@ -208,7 +211,7 @@ def interruptible(loop: Loop, *, in_thread: bool) -> Iterator[None]:
             raise KeyboardInterrupt
         log.warning("interrupted: nothing new starts; waiting for what is in flight (Ctrl-C again gives up)")
         loop.interrupt()
-        if in_thread and loop.in_task:
+        if in_thread and context:  # a function runs here; a write that has begun is not broken off
             raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, on_interrupt)

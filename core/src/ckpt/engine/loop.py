@@ -16,13 +16,14 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
-from ckpt.executors import Executor
+from ckpt.contexts import entered
 from ckpt.engine.maps import Column, columns_of
 from ckpt.engine.plans import STATES, Code, Outcome, Plan, RunFacts, Work
 from ckpt.engine.runs import DROPPED, Rows
 from ckpt.engine.task_runner import run_call
 from ckpt.engine.writers import Writers
 from ckpt.errors import StoreUnavailable
+from ckpt.executors import Executor
 from ckpt.results import NoResult
 from ckpt.states import Failed, Running
 from ckpt.triggers import all_successful
@@ -94,8 +95,8 @@ class Loop:
         """Rows that the executor has."""
         self.asleep = False
         self.interrupted = False
-        self.in_task = False
-        """Is the executor working in this thread, where an interrupt may stop it?"""
+        self.outer = entered.get()
+        """The task whose function runs this flow, if one does."""
         self.writers = Writers(self._acknowledge, retries=facts.write_retries, delay=facts.write_retry_delay)
 
     # -- the loop itself
@@ -124,6 +125,7 @@ class Loop:
     def interrupt(self) -> None:
         """Start nothing new and come to an end; may be called from a signal handler."""
         self.interrupted = True
+        self.writers.hurried = True
         self.executor.wake()
 
     def _await(self, timeout: float | None) -> None:
@@ -199,9 +201,12 @@ class Loop:
         self.rows.code[row] = Code.RUNNING
         if self.observed[call] and self._replaced(row, Running()):
             return
-        self.in_task = True
-        outcome = run_call(work) if plan.is_parameter else self.executor.submit(work)
-        self.in_task = False
+        outcome: Outcome | None
+        try:
+            outcome = run_call(work) if plan.is_parameter else self.executor.submit(work)
+        except KeyboardInterrupt as interrupt:  # it came in the moment between the function and its outcome
+            entered.set(self.outer)
+            outcome = Outcome(Code.CANCELLED, interrupt)
         if outcome is None:
             self.running.add(row)
         else:
@@ -418,6 +423,8 @@ class Loop:
             if not simple:
                 for down in [*self.graph.down(call), *self.child_down.get(row, ())]:
                     self.trouble[down] = 1
+                    for child in rows.children.get(down, ()):
+                        self.trouble[child] = 1
             return
         self.released[row] = 1
         for down in self.graph.down(row) if row == call else self.child_down.get(row, ()):

@@ -26,7 +26,7 @@ from ckpt.serializers import pickled, unpickle
 
 if TYPE_CHECKING:
     from ckpt.engine.graph import Graph
-    from ckpt.engine.plans import Plan, Work
+    from ckpt.engine.plans import Plan, RunFacts, Work
 
 __all__ = ["Filled", "Pickled", "ProcessesExecutor", "Reply"]
 
@@ -78,7 +78,7 @@ class ProcessesExecutor(ThreadsExecutor):
     def size(self) -> int:
         return self.workers or os.cpu_count() or 1
 
-    def check(self, graph: Graph, plans: Sequence[Plan]) -> None:
+    def check(self, graph: Graph, plans: Sequence[Plan], facts: RunFacts) -> None:
         """Pickle all calls with their plans, once for all workers.
 
         Raises: `NotSerializable` naming the task that cannot go to another process.
@@ -88,7 +88,7 @@ class ProcessesExecutor(ThreadsExecutor):
             for i, (call, plan) in enumerate(zip(graph.calls, plans, strict=True))
         ]
         try:
-            self._program = pickled(parts)
+            self._program = pickled((facts, parts))
         except NotSerializable:
             for part in parts:
                 try:
@@ -106,7 +106,7 @@ class ProcessesExecutor(ThreadsExecutor):
     def _run(self, work: Work) -> Outcome:
         try:
             place = (work.row, work.index, work.width, work.attempt)
-            message = pickled((work.call.index, work.facts, work.inputs, *place))
+            message = pickled((work.call.index, work.inputs, *place))
         except NotSerializable as error:
             stays = NotSerializable(f"an input of {work.path} cannot go to another process: {error}")
             return Outcome(Code.FAILED, stays)

@@ -22,7 +22,7 @@ from ckpt.errors import CkptError, NotSerializable, StoreUnavailable
 from ckpt.handlers import Meta, Staged
 from ckpt.states import SKIP
 
-__all__ = ["is_passing", "pause_before", "run_call"]
+__all__ = ["as_exception", "is_passing", "pause_before", "run_call"]
 
 log = logging.getLogger("ckpt")
 
@@ -68,8 +68,8 @@ def _keep(value: object, work: Work, keep: Keep) -> Outcome:
             log.info("parameter %s is kept by %r, since %s", work.plan.name, keep.fallback.handler, error)
             fallback = keep.fallback.handler
             staged = _stage(value, work, keep.fallback)
-    except Exception as error:  # noqa: BLE001  a plugin may raise anything; it is recorded with the task
-        return Outcome(Code.SUCCESS, value, write_error=error)
+    except BaseException as error:  # noqa: BLE001  a plugin may raise anything; it is recorded with the task
+        return Outcome(Code.SUCCESS, value, write_error=as_exception(error))
     return Outcome(Code.SUCCESS, value, staged, fallback)
 
 
@@ -93,6 +93,11 @@ def _stage(value: object, work: Work, keep: Keep) -> Staged:
 def is_passing(error: BaseException) -> bool:
     """Is a failed write worth another try? Of our own errors only `StoreUnavailable`; a plugin's unknown ones are."""
     return isinstance(error, StoreUnavailable) or not isinstance(error, CkptError)
+
+
+def as_exception(error: BaseException) -> Exception:
+    """What a handler raised, as an outcome of its write: its `sys.exit` must not end a thread that others wait for."""
+    return error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def pause_before(attempt: int, delay: float) -> float:

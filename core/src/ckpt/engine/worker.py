@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from ckpt.engine.maps import elements
-from ckpt.engine.plans import CallPart, Code, Outcome, Work
+from ckpt.engine.plans import CallPart, Code, Outcome, RunFacts, Work
 from ckpt.engine.processes import Pickled, Reply, open_pipe
 from ckpt.engine.runs import DROPPED
 from ckpt.engine.task_runner import run_call
@@ -35,9 +35,9 @@ def serve(handle: int, parent: int) -> None:
     show_messages()
     pipe = open_pipe(handle)
     try:
-        calls = cast("Sequence[CallPart]", unpickle(pipe.recv_bytes()))
+        facts, calls = cast("tuple[RunFacts, Sequence[CallPart]]", unpickle(pipe.recv_bytes()))
         while True:
-            pipe.send_bytes(_answer(pipe.recv_bytes(), calls))
+            pipe.send_bytes(_answer(pipe.recv_bytes(), calls, facts))
     except (EOFError, OSError):
         logging.shutdown()
         os._exit(0)  # a task that was dropped at its timeout may still run in a thread
@@ -49,9 +49,9 @@ def _follow(parent: int) -> None:
     os._exit(1)
 
 
-def _answer(message: bytes, calls: Sequence[CallPart]) -> bytes:
+def _answer(message: bytes, calls: Sequence[CallPart], facts: RunFacts) -> bytes:
     try:
-        number, facts, inputs, row, index, width, attempt = cast("tuple[Any, ...]", unpickle(message))
+        number, inputs, row, index, width, attempt = cast("tuple[Any, ...]", unpickle(message))
         values = [value.load() if isinstance(value, Held) else value for value in inputs]
     except Exception as error:  # noqa: BLE001  unpickling a person's value may raise anything
         return pickled((Code.FAILED, _travelling(error), None, False, None, ()))

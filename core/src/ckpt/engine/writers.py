@@ -12,14 +12,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from ckpt.engine.task_runner import is_passing, pause_before
-from ckpt.errors import StoreUnavailable
+from ckpt.engine.task_runner import as_exception, is_passing, pause_before
+from ckpt.errors import StoreUnavailable, Unsupported
 from ckpt.handlers import ResultHandler, Staged
 
 __all__ = ["IN_FLIGHT_BYTES", "MOST_WRITERS", "Writers", "send"]
 
 IN_FLIGHT_BYTES = 64 << 20
 MOST_WRITERS = 16
+
+_LOOK = 0.1
+"""Seconds between two looks for an interrupt while there is no room."""
 
 _Job = tuple[int, Staged]
 
@@ -38,6 +41,8 @@ class Writers:
         self._threads = 0
         self.in_flight = 0
         """Bytes sent and not yet acknowledged."""
+        self.hurried = False
+        """After an interrupt nothing waits for room. Set by a signal handler, which can take no lock."""
         self.given_up = threading.Event()
 
     def send(self, row: int, handler: ResultHandler, staged: Staged) -> None:
@@ -47,8 +52,8 @@ class Writers:
             lane = self._lanes[id(handler)] = _Lane(self, handler)
         size = len(staged.data or b"")
         with self.lock:
-            while self.in_flight and self.in_flight + size > IN_FLIGHT_BYTES:
-                self._room.wait()
+            while self.in_flight and self.in_flight + size > IN_FLIGHT_BYTES and not self.hurried:
+                self._room.wait(_LOOK)
             self.in_flight += size
             lane.queue.append((row, staged))
             if lane.idle:
@@ -136,9 +141,11 @@ def send(
     while jobs:
         answers: Sequence[Exception | None]
         try:
-            answers = handler.send([staged for _, staged in jobs])
-        except Exception as error:  # noqa: BLE001  a plugin may raise anything; every value's outcome is recorded
-            answers = [error] * len(jobs)
+            answers = list(handler.send([staged for _, staged in jobs]))
+            if len(answers) != len(jobs):
+                raise Unsupported(f"{handler!r} answered {len(answers)} outcomes for {len(jobs)} values: mend its `send`")
+        except BaseException as error:  # noqa: BLE001  a plugin may raise anything; every value's outcome is recorded
+            answers = [as_exception(error)] * len(jobs)
         attempt += 1
         again: list[_Job] = []
         for job, answer in zip(jobs, answers, strict=True):
