@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ckpt.errors import ConfigError, NotFound
 
-__all__ = ["Build", "Fetch", "Look", "Secret", "Slot", "abstract", "resolve", "unmapped"]
+__all__ = ["Build", "Fetch", "Look", "Secret", "Slot", "abstract", "resolve", "slots_in", "unmapped"]
 
 
 class unmapped:  # noqa: N801  a marker that reads as a verb in a call: f.map(xs, y=unmapped(3))
@@ -168,6 +168,18 @@ def resolve(template: object, inputs: Sequence[object]) -> object:
     if kind is Build:
         return _rebuild(template, inputs)  # type: ignore[arg-type]
     return template
+
+
+def slots_in(template: object) -> Iterator[int]:
+    """The numbers of the slots in a template, in order, each as often as it stands there."""
+    if isinstance(template, Slot):
+        yield template.number
+    elif isinstance(template, Look):
+        yield from slots_in(template.source)
+        yield from slots_in(template.key)
+    elif isinstance(template, Build):
+        for part in template.parts:
+            yield from slots_in(part)
 
 
 def _rebuild(build: Build, inputs: Sequence[object]) -> object:

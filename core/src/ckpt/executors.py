@@ -61,7 +61,10 @@ class Executor(ABC):
         """Let `wait` return now; may be called from any thread and from a signal handler."""
 
     def cancel(self) -> Sequence[Work]:
-        """Take back, and answer, the work that has not started."""
+        """Take back, and answer, the work that has not started; interrupt the functions that run, where that can be done.
+
+        A write that has begun is not broken off. What is interrupted is reported by `wait` as cancelled.
+        """
         return ()
 
     def gather(self, values: Sequence[object]) -> object:

@@ -115,7 +115,7 @@ def decide(flow: Flow, settings: Settings, checkpointing: bool | None = None) ->
     by_task = {id(call.task): _choose(call, general) for call in flow.calls}
     choices = [by_task[id(call.task)] for call in flow.calls]
     if switch is True:
-        if not any(choice.level in ("task", general.level) and choice.handler for choice in by_task.values()):
+        if general.handler is None and not any(choice.level == "task" for choice in by_task.values()):
             log.warning("checkpointing is on, but there is nothing to keep with: set flows.storage")
         return Decision(True, f"{said} is true", flow.calls, choices)
     if matched is not None:

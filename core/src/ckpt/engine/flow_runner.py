@@ -21,10 +21,11 @@ from ckpt.engine.observers import Observers, handled
 from ckpt.engine.plans import Code, Keep, Plan, RunFacts
 from ckpt.engine.runs import FlowResults, Rows
 from ckpt.engine.threads import LocalExecutor, ThreadsExecutor
-from ckpt.errors import FlowInterrupted
+from ckpt.errors import FlowInterrupted, PluginNotFound
 from ckpt.executors import Executor
 from ckpt.handlers import ResultHandler
 from ckpt.keys import KeyTemplate, map_part
+from ckpt.suggestions import did_you_mean
 from ckpt.states import Cancelled, Failed, Pending, Running, State, Success
 
 if TYPE_CHECKING:
@@ -114,7 +115,11 @@ def make_executor(name: str, workers: int | None) -> Executor:
         from ckpt.engine.processes import ProcessesExecutor
 
         return ProcessesExecutor(workers)
-    kind: type[Executor] = plugins.executor_class(name)
+    try:
+        kind = plugins.executor_class(name)
+    except PluginNotFound as error:
+        near = did_you_mean(name, ("local", "threads", "processes"))
+        raise PluginNotFound(f"there is no executor {name!r} in ckpt-core ({near}), and {error}") from None
     return kind(workers)
 
 

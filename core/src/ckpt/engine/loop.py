@@ -318,6 +318,8 @@ class Loop:
             if code == Code.CANCELLED:
                 self.interrupt()
             self.rows.value[row] = error if code in (Code.FAILED, Code.TIMED_OUT) else NoResult
+            if isinstance(error, Exception) and code in (Code.FAILED, Code.TIMED_OUT):
+                self.observers.failed(self.rows.path(row), error)
             self._finish(row, code, said(error) if code == Code.FAILED else str(error) or _BARE[code])
 
     def _retry(self, row: int, attempt: int, outcome: Outcome) -> None:
@@ -329,6 +331,7 @@ class Loop:
         self.rows.messages[row] = (
             f"attempt {attempt} of {task.max_retries + 1}: {said(outcome.value)}; the next one in {delay:.3g} s"
         )
+        self.observers.warn(f"task {self.rows.path(row)}: {self.rows.messages[row]}")
         if self.observed[self.rows.call_of[row]] and self._replaced(row, self.rows.state(row)):
             return
         heapq.heappush(self.later, (monotonic() + delay, row))

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ckpt import plugins
+from ckpt.arguments import Build, slots_in
+from ckpt.engine.maps import follows
 from ckpt.engine.plans import RunFacts
 from ckpt.task_records import Source, TaskRecord
 from ckpt.results import SafeResult
 from ckpt.states import Failed, Pending, State
 
 if TYPE_CHECKING:
+    from ckpt.calls import Call, CallPath
     from ckpt.engine.runs import Rows
     from ckpt.tasks import Task
 
@@ -38,6 +41,8 @@ class Observers:
             name: list(plugins.listeners(name))
             for name in ("ckpt_run_started", "ckpt_task_changed", "ckpt_run_ended")
         }
+        self._slots: dict[int, dict[str, tuple[int, ...]]] = {}
+        """Per call, the slots of its inputs by argument."""
         self._last: dict[int, State] = {}
         self._started: dict[int, datetime] = {}
 
@@ -64,6 +69,10 @@ class Observers:
             self._tell("ckpt_task_changed", run=self._facts, record=self._record(rows, row, state))
         return state
 
+    def failed(self, path: CallPath, error: Exception) -> None:
+        """Say that a task has failed, with the traceback of its function."""
+        log.error("task %s failed", path, exc_info=error)
+
     def warn(self, message: str) -> None:
         """Say something that a person must see."""
         log.warning("%s", message)
@@ -77,9 +86,6 @@ class Observers:
         error = rows.value[row] if state.is_failed() else None
         final = state.is_finished()
         safe = state.safe_value
-        inputs = {}
-        if final:
-            inputs = {up.slug: (Source(rows.path(up.index), rows.digest(up.index)),) for up in call.inputs}
         return TaskRecord(
             run=self._facts.id,
             call=rows.path(row),
@@ -90,11 +96,38 @@ class Observers:
             ended=now if final else None,
             safe=safe if isinstance(safe, SafeResult) else None,
             outcome=rows.outcome(row) if final else "",
-            inputs=inputs,
+            inputs=self._inputs(rows, row) if final else {},
             handler=repr(keep.handler) if keep else None,
             level=keep.level if keep else None,
             error="".join(traceback.format_exception(error)) if isinstance(error, BaseException) else None,
         )
+
+    def _inputs(self, rows: Rows, row: int) -> dict[str, tuple[Source, ...]]:
+        """Per argument, the task runs that its value came from."""
+        number = rows.call_of[row]
+        call = rows.calls[number]
+        slots = self._slots.get(number)
+        if slots is None:
+            bound = call.task.signature.bind_partial(*call.args, **call.kwargs).arguments
+            found = {name: tuple(dict.fromkeys(slots_in(_template(value)))) for name, value in bound.items()}
+            slots = self._slots[number] = {name: numbers for name, numbers in found.items() if numbers}
+        return {name: tuple(self._sources(rows, row, call, numbers)) for name, numbers in slots.items()}
+
+    def _sources(self, rows: Rows, row: int, call: Call, slots: Iterable[int]) -> Iterator[Source]:
+        index = rows.index(row)
+        for slot in slots:
+            if call.each is None or slot < call.shared:
+                yield _source(rows, call.inputs[slot].index)
+                continue
+            each = call.each[slot - call.shared]
+            if each.call is None:
+                elements = each.elements if index is None else each.elements[index : index + 1]
+                for inner in dict.fromkeys(number for element in elements for number in slots_in(element)):
+                    yield _source(rows, call.inputs[inner].index)
+            elif index is not None and follows(each) and each.call.index in rows.children:
+                yield _source(rows, rows.children[each.call.index][index])
+            else:
+                yield _source(rows, each.call.index)
 
     def _tell(self, name: str, **facts: Any) -> None:
         for listener in list(self._listeners[name]):
@@ -103,6 +136,17 @@ class Observers:
             except Exception:
                 self._listeners[name].remove(listener)
                 log.exception("a listener for %s failed and is not told any more in this run: %r", name, listener)
+
+
+def _template(value: object) -> object:
+    """What `*args` and `**kwargs` of a signature gather, as one template."""
+    if isinstance(value, dict):
+        return Build(dict, list(value.values()))
+    return Build(tuple, value) if isinstance(value, tuple) else value
+
+
+def _source(rows: Rows, row: int) -> Source:
+    return Source(rows.path(row), rows.digest(row))
 
 
 def handled(handlers: Any, subject: object, old: State, new: State) -> State:

@@ -129,6 +129,12 @@ class ProcessesExecutor(ThreadsExecutor):
             return Filled(template, values)
         return resolve(template, values)
 
+    def cancel(self) -> Sequence[Work]:
+        taken = super().cancel()
+        for worker in list(self._workers.values()):
+            worker.interrupt()
+        return taken
+
     def close(self, *, kill: bool = False) -> None:
         if kill:
             for worker in list(self._workers.values()):
@@ -182,6 +188,10 @@ class _Worker:
         else:
             how = f"ended by itself with exit code {code} (os._exit, or a crash)"
         return f"{how}; max_retries on the task would try it again"
+
+    def interrupt(self) -> None:
+        """Interrupt the function that runs there, if one does."""
+        self._process.send_signal(signal.SIGINT)
 
     def kill(self) -> None:
         self._process.kill()

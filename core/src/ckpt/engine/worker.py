@@ -5,15 +5,18 @@ Here the write is part of the work: the bytes are durable before the outcome is 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
 from collections.abc import Sequence
 from typing import Any, cast
 
+from ckpt.contexts import context
 from ckpt.engine.maps import elements
 from ckpt.engine.plans import CallPart, Code, Outcome, RunFacts, Work
 from ckpt.engine.processes import Pickled, Reply, open_pipe
@@ -30,17 +33,33 @@ __all__ = ["serve"]
 
 def serve(handle: int, parent: int) -> None:
     """Serve the process `parent` over the pipe `handle` until it closes the pipe or is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the flow's process decides
+    signal.signal(signal.SIGINT, _interrupt)
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     show_messages()
     pipe = open_pipe(handle)
     try:
         facts, calls = cast("tuple[RunFacts, Sequence[CallPart]]", unpickle(pipe.recv_bytes()))
         while True:
-            pipe.send_bytes(_answer(pipe.recv_bytes(), calls, facts))
+            answer = _answer(pipe.recv_bytes(), calls, facts)
+            _show()
+            pipe.send_bytes(answer)
     except (EOFError, OSError):
         logging.shutdown()
+        _show()
         os._exit(0)  # a task that was dropped at its timeout may still run in a thread
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    """Interrupt the function of a task, and nothing else: a write that has begun comes to its end."""
+    if context:
+        raise KeyboardInterrupt
+
+
+def _show() -> None:
+    """Let what tasks have printed be seen now: `os._exit` flushes nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # closed by a task, or the reader is gone
+            stream.flush()
 
 
 def _follow(parent: int) -> None:
