@@ -15,12 +15,19 @@ import pytest
 from ckpt import ObjectInfo, ObjectResultHandler, ObjectStore, ResultHandler, hookimpl, plugins
 from ckpt.errors import NotFound
 
-EXECUTORS = ["local", "threads"]
+EXECUTORS = ["local", "threads", "processes"]
+IN_THIS_PROCESS = ["local", "threads"]
 
 
 @pytest.fixture(params=EXECUTORS)
 def executor(request: pytest.FixtureRequest) -> str:
     """Each executor in turn; what tasks tell such a test goes through files, since they may be in other processes."""
+    return str(request.param)
+
+
+@pytest.fixture(params=IN_THIS_PROCESS)
+def here(request: pytest.FixtureRequest) -> str:
+    """Each executor whose tasks share the memory of the test."""
     return str(request.param)
 
 
@@ -208,7 +215,7 @@ def told() -> Iterator[list[Any]]:
 
 @pytest.fixture
 def failing() -> Callable[..., Callable[[str], None]]:
-    """`failing(times, error, part)`: a `before` that raises for the first `times` tries of each key with `part` in it."""
+    """`failing(times, error, part)`: a `before` that raises at the first `times` tries of each key that has `part`."""
 
     def make(times: float, error: type[Exception] = ConnectionError, part: str = "") -> Callable[[str], None]:
         seen: Counter[str] = Counter()

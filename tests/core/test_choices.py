@@ -60,7 +60,9 @@ def level(flow: Flow, **arguments: Any) -> tuple[bool, str, str | None]:
 # -- which handler
 
 
-def test_the_task_goes_before_the_flow_the_setting_and_the_storage(configure: Configure, memory: Any, plain: Path) -> None:
+def test_the_task_goes_before_the_flow_the_setting_and_the_storage(
+    configure: Configure, memory: Any, plain: Path
+) -> None:
     configure(storage=f"file://{plain}/kept", result_handler="memory")
     task, flow = JSONResultHandler(), type(memory)("of the flow")
     assert level(flow_of(one_task(result_handler=task), result_handler=flow)) == (True, "task", "JSONResultHandler")
@@ -98,9 +100,7 @@ def test_a_task_that_opts_out_is_never_kept(configure: Configure, memory: Any) -
     assert memory.memory.objects == {}
 
 
-@pytest.mark.parametrize(
-    "given", ["json", "memory://", "file://{plain}/kept", "settings_of_mine:handler"]
-)
+@pytest.mark.parametrize("given", ["json", "memory://", "file://{plain}/kept", "settings_of_mine:handler"])
 def test_the_global_handler_is_a_type_a_url_or_an_object(
     configure: Configure, plain: Path, monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
@@ -261,7 +261,9 @@ def test_auto_without_a_storage_says_how_to_keep_with_the_handlers_there_are(
     assert len(warnings(caplog)) == 1
 
 
-def test_true_without_any_handler_warns_once_and_goes_on(configure: Configure, caplog: pytest.LogCaptureFixture) -> None:
+def test_true_without_any_handler_warns_once_and_goes_on(
+    configure: Configure, caplog: pytest.LogCaptureFixture
+) -> None:
     configure(checkpointing="true")
     with Flow("f") as flow:
         one_task()()
@@ -298,7 +300,9 @@ def test_docker_is_known_to_keep_nothing_one_warning_and_then_as_without_a_stora
 
 
 @pytest.mark.parametrize("where", ["setting", "flow"])
-def test_a_storage_that_no_plugin_serves_is_an_error_with_the_pip_line(configure: Configure, where: str, memory: Any) -> None:
+def test_a_storage_that_no_plugin_serves_is_an_error_with_the_pip_line(
+    configure: Configure, where: str, memory: Any
+) -> None:
     ran: list[int] = []
     settings = {}
     if where == "setting":
@@ -357,7 +361,9 @@ def test_one_info_line_says_on_or_off_why_and_what_keeps_how_many(
     configure(checkpointing="no")
     flow.run()
     (line,) = [record.getMessage() for record in caplog.records if "checkpointing is" in record.getMessage()]
-    assert "checkpointing is off: flows.checkpointing (environment variable CKPT__FLOWS__CHECKPOINTING) is false" in line
+    assert (
+        "checkpointing is off: flows.checkpointing (environment variable CKPT__FLOWS__CHECKPOINTING) is false" in line
+    )
 
 
 def test_explain_gives_the_table_and_keeps_nothing(configure: Configure, memory: Any) -> None:

@@ -539,6 +539,11 @@ def test_a_call_does_not_travel_inside_a_value() -> None:
 
 
 def test_importing_and_building_print_nothing() -> None:
-    code = "from ckpt import Flow, task\nwith Flow('f') as f:\n    task(lambda: 1)()\nassert f.run().result['<lambda>'].result == 1"
+    code = """
+from ckpt import Flow, task
+with Flow("f") as f:
+    task(lambda: 1)()
+assert f.run().result["<lambda>"].result == 1
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == ""

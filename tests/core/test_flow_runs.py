@@ -281,7 +281,7 @@ def test_a_flow_runs_as_often_as_one_likes_and_each_run_has_its_own_results(exec
     assert (first.result[number].result, second.result[number].result) == (2, 3)
 
 
-def test_a_flow_runs_inside_a_task_of_another(executor: str) -> None:
+def test_a_flow_runs_inside_a_task_of_another(here: str) -> None:
     with Flow("inner") as inner:
         call = add(1, 2)
 
@@ -293,7 +293,7 @@ def test_a_flow_runs_inside_a_task_of_another(executor: str) -> None:
 
     with Flow("outer") as f:
         runs = outer()
-    assert f.run(executor=executor).result[runs].result == ("outer-1", 3, "outer-1")
+    assert f.run(executor=here).result[runs].result == ("outer-1", 3, "outer-1")
     assert inner.run().result[call].result == 3
 
 

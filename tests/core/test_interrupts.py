@@ -104,7 +104,7 @@ def run(code: str, executor: str = "local", *, check: bool = True, **settings: A
     return json.loads(done.stdout)
 
 
-def test_the_first_interrupt_ends_the_run_in_order_with_what_was_done(executor: str, plain: Path) -> None:
+def test_the_first_interrupt_ends_the_run_in_order_with_what_was_done(here: str, plain: Path) -> None:
     found = run(
         """
 def second(x):
@@ -118,21 +118,21 @@ with Flow("f", result_handler=local) as flow:
     t(lambda x: x, "mapped").map([after])
 run(flow)
 """,
-        executor,
+        here,
     )
     tasks = found["tasks"]
     assert found["state"] == "Cancelled"
     assert "interrupted" in found["text"]
     assert tasks["first-1"] == ["Success", "", 41]
     assert tasks["after-1"][0] == tasks["mapped-1"][0] == "Cancelled"
-    if executor == "local":
+    if here == "local":
         assert tasks["second-1"][0] == "Cancelled"
     else:
         assert tasks["second-1"] == ["Success", "", 42]  # a thread cannot be interrupted; it finishes
-    assert len([file for file in (plain / "kept").rglob("*") if file.is_file()]) == (1 if executor == "local" else 2)
+    assert len([file for file in (plain / "kept").rglob("*") if file.is_file()]) == (1 if here == "local" else 2)
 
 
-def test_writes_in_flight_finish(executor: str) -> None:
+def test_writes_in_flight_finish(here: str) -> None:
     found = run(
         """
 def before(key):
@@ -146,12 +146,12 @@ with Flow("f", result_handler=Memory()) as flow:
     t(last, "last")(t(lambda x: x, "many").map([1, 2, 3]))
 run(flow)
 """,
-        executor,
+        here,
     )
     assert found["tasks"]["many-1"] == ["Mapped", [["Success", "", n] for n in (1, 2, 3)]]
 
 
-def test_a_write_that_the_task_itself_makes_is_not_broken_off(executor: str) -> None:
+def test_a_write_that_the_task_itself_makes_is_not_broken_off(here: str) -> None:
     found = run(
         """
 def before(key):
@@ -162,12 +162,12 @@ with Flow("f", result_handler=Plain()) as flow:
     t(lambda x: x, "after")(t(lambda: 41, "first")())
 run(flow)
 """,
-        executor,
+        here,
     )
     assert found["tasks"] == {"first-1": ["Success", "", 41], "after-1": ["Cancelled", "the run was interrupted", None]}
 
 
-def test_a_storage_that_hangs_is_given_up_after_drain_seconds(executor: str) -> None:
+def test_a_storage_that_hangs_is_given_up_after_drain_seconds(here: str) -> None:
     found = run(
         """
 def before(key):
@@ -181,14 +181,14 @@ with Flow("f", result_handler=Memory()) as flow:
     t(second, "second")(t(lambda: 41, "first")())
 run(flow)
 """,
-        executor,
+        here,
         drain_seconds=0.2,
     )
     assert found["tasks"]["first-1"][0] == "Failed"
     assert found["tasks"]["first-1"][1].startswith("computed, not kept")
 
 
-def test_a_storage_that_hangs_is_given_up_also_while_the_flow_waits_for_room(executor: str) -> None:
+def test_a_storage_that_hangs_is_given_up_also_while_the_flow_waits_for_room(here: str) -> None:
     found = run(
         """
 writers.IN_FLIGHT_BYTES = 1000
@@ -204,7 +204,7 @@ with Flow("f", result_handler=Memory()) as flow:
     t(lambda x: bytes(900), "many").map(range(5))
 run(flow)
 """,
-        executor,
+        here,
         drain_seconds=0.2,
     )
     assert found["state"] == "Cancelled"
@@ -228,7 +228,7 @@ run(flow)
     assert found["tasks"]["endless-1"][0] == "Cancelled"
 
 
-def test_a_second_interrupt_gives_up_at_once(executor: str) -> None:
+def test_a_second_interrupt_gives_up_at_once(here: str) -> None:
     done = run(
         """
 def before(key):
@@ -246,7 +246,7 @@ try:
 except KeyboardInterrupt as caught:
     print(type(caught).__name__)
 """,
-        executor,
+        here,
         check=False,
         drain_seconds=1000,
     )
@@ -255,7 +255,7 @@ except KeyboardInterrupt as caught:
     assert done.returncode == 0
 
 
-def test_an_interrupt_while_a_task_waits_for_its_next_try_cancels_it(executor: str) -> None:
+def test_an_interrupt_while_a_task_waits_for_its_next_try_cancels_it(here: str) -> None:
     found = run(
         """
 def flaky():
@@ -267,7 +267,7 @@ with Flow("f", result_handler=local) as flow:
     t(lambda: 1, "beside")()
 run(flow)
 """,
-        executor,
+        here,
     )
     assert found["tasks"]["flaky-1"][0] == "Cancelled"
     assert found["tasks"]["beside-1"] == ["Success", "", 1]
@@ -294,7 +294,7 @@ run(flow)
         assert found["tasks"]["task-1"][0] == "Cancelled"
 
 
-def test_a_keyboard_interrupt_of_a_tasks_own_ends_the_run_in_order(executor: str) -> None:
+def test_a_keyboard_interrupt_of_a_tasks_own_ends_the_run_in_order(here: str) -> None:
     found = run(
         """
 def own(x):
@@ -304,12 +304,16 @@ with Flow("f", result_handler=local) as flow:
     t(lambda x: x, "after")(t(own, "own")(t(lambda: 1, "first")()))
 run(flow)
 """,
-        executor,
+        here,
     )
-    assert [found["tasks"][name][0] for name in ("first-1", "own-1", "after-1")] == ["Success", "Cancelled", "Cancelled"]
+    assert [found["tasks"][name][0] for name in ("first-1", "own-1", "after-1")] == [
+        "Success",
+        "Cancelled",
+        "Cancelled",
+    ]
 
 
-def test_every_task_is_told_its_end_and_the_program_gets_its_signal_back(executor: str) -> None:
+def test_every_task_is_told_its_end_and_the_program_gets_its_signal_back(here: str) -> None:
     done = run(
         """
 ended, runs = [], []
@@ -345,7 +349,7 @@ with Flow("g") as flow:
 assert flow.run(executor=executor).result["look"].result
 assert signal.getsignal(signal.SIGINT) is mine
 """,
-        executor,
+        here,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -36,7 +36,7 @@ def add(x: Any, y: Any = 1) -> Any:
 # -- computed, then kept
 
 
-def test_downstream_starts_while_the_write_is_still_under_way(executor: str, memory: Any) -> None:
+def test_downstream_starts_while_the_write_is_still_under_way(here: str, memory: Any) -> None:
     gate = threading.Event()
     waited: list[bool] = []
     memory.memory.before = lambda key: waited.append(gate.wait(10))
@@ -48,11 +48,11 @@ def test_downstream_starts_while_the_write_is_still_under_way(executor: str, mem
 
     with Flow("f", result_handler=memory) as f:
         call = open_the_gate(add(give(1)))
-    assert f.run(executor=executor, checkpointing=True).result[call].result == 2
+    assert f.run(executor=here, checkpointing=True).result[call].result == 2
     assert waited == [True] * 3
 
 
-def test_children_of_a_map_start_while_the_list_they_come_from_is_still_written(executor: str, memory: Any) -> None:
+def test_children_of_a_map_start_while_the_list_they_come_from_is_still_written(here: str, memory: Any) -> None:
     gate = threading.Event()
     waited: list[bool] = []
     memory.memory.before = lambda key: waited.append(gate.wait(10))
@@ -64,20 +64,20 @@ def test_children_of_a_map_start_while_the_list_they_come_from_is_still_written(
 
     with Flow("f", result_handler=memory) as f:
         open_the_gate.map(add.map(give([1, 2])))
-    assert f.run(executor=executor, checkpointing=True).is_successful()
+    assert f.run(executor=here, checkpointing=True).is_successful()
     assert waited == [True] * 5
 
 
-def test_the_run_returns_when_everything_is_kept(executor: str, memory: Any) -> None:
+def test_the_run_returns_when_everything_is_kept(here: str, memory: Any) -> None:
     memory.memory.before = lambda key: time.sleep(0.02)
     with Flow("f", result_handler=memory) as f:
         give(add.map(range(20)))
-    state = f.run(executor=executor, checkpointing=True)
+    state = f.run(executor=here, checkpointing=True)
     assert memory.memory.calls() == sorted([*(f"add-1/{n:04d}" for n in range(20)), "give-1"])
     assert all(type(child.safe_value.read()) is int for child in state.result["add"].map_states)
 
 
-def test_what_is_done_to_a_value_later_does_not_reach_what_is_kept(executor: str, memory: Any) -> None:
+def test_what_is_done_to_a_value_later_does_not_reach_what_is_kept(here: str, memory: Any) -> None:
     memory.memory.before = lambda key: time.sleep(0.02)
 
     @task
@@ -90,13 +90,13 @@ def test_what_is_done_to_a_value_later_does_not_reach_what_is_kept(executor: str
         array = give(np.zeros(200_000))
         spoil(first)
         FunctionTask(lambda a: a.fill(1), "fill")(array)
-    state = f.run(executor=executor, checkpointing=True)
+    state = f.run(executor=here, checkpointing=True)
     assert state.result[first].safe_value.read() == [1, 2]
     assert not state.result[array].safe_value.read().any()
     assert state.result[first].result == [1, 2, 666]
 
 
-def test_success_is_told_only_when_the_value_would_survive(executor: str, memory: Any, told: list[Any]) -> None:
+def test_success_is_told_only_when_the_value_would_survive(here: str, memory: Any, told: list[Any]) -> None:
     store = memory.memory
     store.before = lambda key: time.sleep(0.02)
     early: list[str] = []
@@ -118,7 +118,7 @@ def test_success_is_told_only_when_the_value_would_survive(executor: str, memory
             one = FunctionTask(lambda: 1, "one", state_handlers=[handler])()
             many = add.map([one, 2])
             add(many, [])
-        assert f.run(executor=executor, checkpointing=True).is_successful()
+        assert f.run(executor=here, checkpointing=True).is_successful()
     finally:
         ckpt.plugins.unregister(listener)
     assert early == []
@@ -139,7 +139,7 @@ def test_a_task_with_a_state_handler_lets_nothing_start_before_it_is_kept(memory
     assert order[:2] == ["watched-1.ckpt", "after starts"]
 
 
-def test_a_plain_handler_of_two_methods_has_written_before_downstream_starts(executor: str, two_methods: Any) -> None:
+def test_a_plain_handler_of_two_methods_has_written_before_downstream_starts(here: str, two_methods: Any) -> None:
     @task
     def look(x: Any) -> list[str]:
         return sorted(key.rpartition("/")[2] for key in two_methods.values)
@@ -147,14 +147,14 @@ def test_a_plain_handler_of_two_methods_has_written_before_downstream_starts(exe
     with Flow("f", result_handler=two_methods) as f:
         first = give([1])
         call = look(first)
-    state = f.run(executor=executor, checkpointing=True)
+    state = f.run(executor=here, checkpointing=True)
     assert state.result[call].result == ["give-1"]
     safe = state.result[first].safe_value
     assert (safe.digest, safe.size, safe.serializer) == (None, None, None)
     assert safe.read() == [1]
 
 
-def test_a_large_value_is_written_before_downstream_starts(executor: str, memory: Any) -> None:
+def test_a_large_value_is_written_before_downstream_starts(here: str, memory: Any) -> None:
     @task
     def look(x: Any) -> list[str]:
         return memory.memory.calls()  # type: ignore[no-any-return]
@@ -162,7 +162,7 @@ def test_a_large_value_is_written_before_downstream_starts(executor: str, memory
     with Flow("f", result_handler=memory) as f:
         large = give(np.arange(300_000))
         call = look(large)
-    state = f.run(executor=executor, checkpointing=True)
+    state = f.run(executor=here, checkpointing=True)
     assert state.result[call].result == ["give-1"]
     assert (state.result[large].safe_value.read() == np.arange(300_000)).all()
 
@@ -174,7 +174,7 @@ def test_at_most_16_writers_and_64_mib_are_promised() -> None:
     assert (writers.MOST_WRITERS, writers.IN_FLIGHT_BYTES) == (16, 64 * 1024 * 1024)
 
 
-def test_sixteen_puts_run_at_once_and_no_more(executor: str, memory: Any) -> None:
+def test_sixteen_puts_run_at_once_and_no_more(here: str, memory: Any) -> None:
     store = memory.memory
     full = threading.Event()
 
@@ -186,7 +186,7 @@ def test_sixteen_puts_run_at_once_and_no_more(executor: str, memory: Any) -> Non
     store.before = before
     with Flow("f", result_handler=memory) as f:
         give.map(range(60))
-    assert f.run(executor=executor, checkpointing=True).is_successful()
+    assert f.run(executor=here, checkpointing=True).is_successful()
     assert full.is_set()
     assert store.most_active == 16
 
@@ -213,7 +213,7 @@ def test_sixteen_writers_serve_all_handlers_together(memory: Any) -> None:
     assert 5 <= most <= 16 + 4  # each handler has one at least
 
 
-def test_the_bytes_in_flight_are_bounded(executor: str, memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bytes_in_flight_are_bounded(here: str, memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     limit, size = 200_000, 20_000
     monkeypatch.setattr(writers, "IN_FLIGHT_BYTES", limit)
     lock = threading.Lock()
@@ -236,7 +236,7 @@ def test_the_bytes_in_flight_are_bounded(executor: str, memory: Any, monkeypatch
                 now -= sum(len(each.data or b"") for each in staged)
             return answers
 
-    with Flow("f", result_handler=Counting(), executor=executor) as f:
+    with Flow("f", result_handler=Counting(), executor=here) as f:
         FunctionTask(lambda x: bytes(size), "t").map(range(60))
     monkeypatch.setenv("CKPT__FLOWS__WORKERS", "2")
     assert f.run(checkpointing=True).is_successful()
@@ -249,7 +249,7 @@ def test_the_bytes_in_flight_are_bounded(executor: str, memory: Any, monkeypatch
 # -- writes that fail
 
 
-def test_a_failed_write_is_tried_again_alone(executor: str, memory: Any, failing: Any, notes: Any) -> None:
+def test_a_failed_write_is_tried_again_alone(here: str, memory: Any, failing: Any, notes: Any) -> None:
     memory.memory.before = failing(3)
 
     @task
@@ -259,7 +259,7 @@ def test_a_failed_write_is_tried_again_alone(executor: str, memory: Any, failing
 
     with Flow("f", result_handler=memory) as f:
         mapped = once.map([1, 2])
-    state = f.run(executor=executor, checkpointing=True)
+    state = f.run(executor=here, checkpointing=True)
     assert state.is_successful()
     assert sorted(notes.all()) == ["1", "2"]
     assert list(memory.memory.tries.values()) == [4, 4]
@@ -293,7 +293,7 @@ def test_a_write_that_was_refused_is_not_tried_again(memory: Any, failing: Any) 
     assert list(memory.memory.tries.values()) == [1]
 
 
-def failed_write(memory: Any, executor: str, failing: Any) -> Any:
+def failed_write(memory: Any, here: str, failing: Any) -> Any:
     """A flow whose `source` cannot be written while `started` runs downstream of it; `rest` comes after that."""
     begun, told = threading.Event(), threading.Event()
     refuse = failing(float("inf"), AccessDenied, "source")
@@ -313,7 +313,7 @@ def failed_write(memory: Any, executor: str, failing: Any) -> Any:
 
     def started(x: int) -> int:
         begun.set()
-        if executor == "threads":
+        if here == "threads":
             assert told.wait(10)
         else:
             time.sleep(0.05)  # there is one thread, so the news can only wait in the queue
@@ -328,15 +328,15 @@ def failed_write(memory: Any, executor: str, failing: Any) -> Any:
     listener = Listener()
     ckpt.plugins.register(listener)
     try:
-        return f.run(executor=executor, checkpointing=True)
+        return f.run(executor=here, checkpointing=True)
     finally:
         ckpt.plugins.unregister(listener)
 
 
 def test_a_value_that_cannot_be_kept_fails_its_task_and_what_has_not_started(
-    executor: str, memory: Any, failing: Any, told: list[Any]
+    here: str, memory: Any, failing: Any, told: list[Any]
 ) -> None:
-    state = failed_write(memory, executor, failing)
+    state = failed_write(memory, here, failing)
     source = state.result["source"]
     assert type(source) is Failed
     assert source.message == "computed, not kept: AccessDenied: the test says no"
@@ -355,7 +355,7 @@ def test_a_value_that_cannot_be_kept_fails_its_task_and_what_has_not_started(
 
 
 def test_with_warn_the_value_is_used_and_the_outcome_recorded(
-    executor: str,
+    here: str,
     memory: Any,
     failing: Any,
     told: list[Any],
@@ -363,7 +363,7 @@ def test_with_warn_the_value_is_used_and_the_outcome_recorded(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("CKPT__FLOWS__ON_WRITE_ERROR", "warn")
-    state = failed_write(memory, executor, failing)
+    state = failed_write(memory, here, failing)
     source = state.result["source"]
     assert type(source) is Success
     assert source.message == "computed, not kept: AccessDenied: the test says no"
@@ -424,7 +424,7 @@ def test_children_that_have_not_started_see_that_their_list_is_not_kept(memory: 
     assert told.is_set()
 
 
-def test_a_value_that_cannot_be_serialized_fails_before_downstream_starts(executor: str, memory: Any, notes: Any) -> None:
+def test_a_value_that_cannot_be_serialized_fails_before_downstream_starts(here: str, memory: Any, notes: Any) -> None:
     memory.memory.before = lambda key: time.sleep(0.02)
 
     @task
@@ -435,7 +435,7 @@ def test_a_value_that_cannot_be_serialized_fails_before_downstream_starts(execut
         mapped = FunctionTask(lambda x: {"rows": [x, threading.Lock() if x else x]}, "bad").map([0, 1])
         after.map(mapped)
         after(mapped)
-    state = f.run(executor=executor, checkpointing=True)
+    state = f.run(executor=here, checkpointing=True)
     good, bad = state.result[mapped].map_states
     assert type(good) is Success
     assert type(bad) is Failed
@@ -510,17 +510,19 @@ def raising(error: BaseException) -> Any:
         (raising(SystemExit(3)), "SystemExit"),
     ],
 )
-def test_a_handler_that_breaks_its_contract_fails_its_tasks_and_never_hangs_the_run(executor: str, send: Any, word: str) -> None:
+def test_a_handler_that_breaks_its_contract_fails_its_tasks_and_never_hangs_the_run(
+    here: str, send: Any, word: str
+) -> None:
     with Flow("f", result_handler=Odd(send)) as f:
         call, other = give(1), FunctionTask(lambda: 2, "other", checkpoint=False)()
-    state = f.run(executor=executor, checkpointing=True)
+    state = f.run(executor=here, checkpointing=True)
     assert type(state.result[call]) is Failed
     assert word in state.result[call].message
     assert state.result[other].result == 2
 
 
 def test_a_handler_that_leaves_while_it_stages_fails_its_task_and_never_hangs_the_run(
-    executor: str, two_methods: Any
+    here: str, two_methods: Any
 ) -> None:
     def leave(key: str) -> None:
         raise SystemExit(3)
@@ -528,7 +530,7 @@ def test_a_handler_that_leaves_while_it_stages_fails_its_task_and_never_hangs_th
     two_methods.before = leave
     with Flow("f", result_handler=two_methods) as f:
         call = give(1)
-    state = f.run(executor=executor, checkpointing=True)
+    state = f.run(executor=here, checkpointing=True)
     assert type(state.result[call]) is Failed
     assert "not kept" in state.result[call].message
 
@@ -536,7 +538,7 @@ def test_a_handler_that_leaves_while_it_stages_fails_its_task_and_never_hangs_th
 # -- what is written, and where
 
 
-def test_what_failed_was_skipped_or_timed_out_writes_nothing(executor: str, memory: Any) -> None:
+def test_what_failed_was_skipped_or_timed_out_writes_nothing(here: str, memory: Any) -> None:
     def skip() -> None:
         raise SKIP
 
@@ -551,7 +553,7 @@ def test_what_failed_was_skipped_or_timed_out_writes_nothing(executor: str, memo
         ]
         calls += [give(calls[0]), give(calls[1])]
         good = give(None)
-    state = f.run(executor=executor, checkpointing=True)
+    state = f.run(executor=here, checkpointing=True)
     assert [state.result[call].name for call in calls] == ["Failed", "Skipped", "TimedOut", "TriggerFailed", "Skipped"]
     assert type(state.result[calls[2]]) is TimedOut
     assert all(state.result[call].safe_value is NoResult for call in calls)
@@ -559,10 +561,10 @@ def test_what_failed_was_skipped_or_timed_out_writes_nothing(executor: str, memo
     assert state.result[good].safe_value.read() is None
 
 
-def test_a_mapped_child_writes_its_own_value_and_the_parent_none(executor: str, memory: Any) -> None:
+def test_a_mapped_child_writes_its_own_value_and_the_parent_none(here: str, memory: Any) -> None:
     with Flow("f", result_handler=memory) as f:
         mapped = add.map([1, 2])
-    state = f.run(executor=executor, checkpointing=True)
+    state = f.run(executor=here, checkpointing=True)
     assert memory.memory.calls() == ["add-1/0000", "add-1/0001"]
     assert type(state.result[mapped]) is Mapped
     assert state.result[mapped].safe_value is NoResult
@@ -581,7 +583,7 @@ def test_only_what_a_persons_own_task_returned_is_written(memory: Any) -> None:
     assert memory.memory.calls() == ["give-1", "give-2"]
 
 
-def test_a_retried_task_writes_the_value_of_its_last_try_only(executor: str, memory: Any, notes: Any) -> None:
+def test_a_retried_task_writes_the_value_of_its_last_try_only(here: str, memory: Any, notes: Any) -> None:
     @task(max_retries=2)
     def flaky() -> int:
         tried = notes.add("tried")
@@ -591,18 +593,18 @@ def test_a_retried_task_writes_the_value_of_its_last_try_only(executor: str, mem
 
     with Flow("f", result_handler=memory) as f:
         call = flaky()
-    state = f.run(executor=executor, checkpointing=True)
+    state = f.run(executor=here, checkpointing=True)
     assert memory.memory.calls() == ["flaky-1"]
     assert state.result[call].safe_value.read() == 3
 
 
-def test_every_field_of_a_template_is_filled_the_same_way_on_every_executor(executor: str, memory: Any) -> None:
+def test_every_field_of_a_template_is_filled_the_same_way_on_every_executor(here: str, memory: Any) -> None:
     template = "{date:%Y}/{flow}/{run_id}/{order:02d}-{call}/{tags}/{parameters[who]}/{attempt}{map}{suffix}"
     handler = type(memory)(template=template, prefix="pre")
     with Flow("My Flow", result_handler=handler) as f:
         who = ckpt.Parameter("who", result_handler=handler)
         FunctionTask(lambda x: (x, ckpt.context.run_id), "t", tags=["b", "a"]).map([who, 5])
-    state = f.run(who="me", executor=executor, checkpointing=True)
+    state = f.run(who="me", executor=here, checkpointing=True)
     (value, run_id), year = state.result["t"].result[0], f"{state.result['t'].map_states[0].safe_value.value[4:8]}"
     assert value == "me"
     assert year.isdigit()

@@ -103,7 +103,9 @@ def test_maps_over_maps(executor: str) -> None:
         third = add.map(second, first)
         fourth = add.map(third, [1, 2, 3, 4])
         same = add.map(first, first)
-        whole = give.map([1, 2], )
+        whole = give.map(
+            [1, 2],
+        )
         crossed = add.map([[0], [1]], unmapped(first))
         reduced = total([total(third), total(fourth)])
     state = f.run(executor=executor)
@@ -203,7 +205,13 @@ def test_values_of_different_lengths_fail_the_map_naming_them(executor: str) -> 
 
 @pytest.mark.parametrize(
     ("value", "hint"),
-    [("text", "unmapped"), (b"bytes", "unmapped"), ({"a": 1}, r"list\(d\.items\(\)\)"), (3, "unmapped"), (None, "unmapped")],
+    [
+        ("text", "unmapped"),
+        (b"bytes", "unmapped"),
+        ({"a": 1}, r"list\(d\.items\(\)\)"),
+        (3, "unmapped"),
+        (None, "unmapped"),
+    ],
 )
 def test_what_has_no_elements_to_map_over_is_refused_when_the_flow_is_built(value: Any, hint: str) -> None:
     with Flow("f") as f:
@@ -281,9 +289,9 @@ def test_a_child_that_skips_skips_what_follows_it(executor: str) -> None:
         mapped = skip_one.map([0, 1, 2])
         over = add.map(mapped)
         reduced = total(over)
-        kept = FunctionTask(
-            lambda xs: [x for x in xs if x is not ckpt.NoResult], "kept", skip_on_upstream_skip=False
-        )(over)
+        kept = FunctionTask(lambda xs: [x for x in xs if x is not ckpt.NoResult], "kept", skip_on_upstream_skip=False)(
+            over
+        )
     state = f.run(executor=executor)
     assert [type(child) for child in state.result[mapped].map_states] == [Success, Skipped, Success]
     assert state.result[mapped].map_states[1].message == "not this one"

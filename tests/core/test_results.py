@@ -13,7 +13,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -139,11 +139,20 @@ def test_a_relative_folder_is_absolute_in_a_safe_result(plain: Path) -> None:
     with Flow("f", result_handler=LocalResultHandler(dir="kept", durability="os")) as flow:
         call = FunctionTask(lambda: 5, "t")()
     safe: Any = flow.run(checkpointing=True).result[call].safe_value
-    assert elsewhere("import os, sys, ckpt; os.chdir('/'); print(ckpt.read(sys.argv[1]))", json.dumps(safe.to_dict())) == "5"
+    assert (
+        elsewhere("import os, sys, ckpt; os.chdir('/'); print(ckpt.read(sys.argv[1]))", json.dumps(safe.to_dict()))
+        == "5"
+    )
 
 
 def test_without_its_plugin_a_safe_result_can_be_handled_but_not_read() -> None:
-    data: Any = {"value": "k", "handler": {"type": "gcs", "bucket": "b"}, "digest": None, "size": None, "serializer": None}
+    data: Any = {
+        "value": "k",
+        "handler": {"type": "gcs", "bucket": "b"},
+        "digest": None,
+        "size": None,
+        "serializer": None,
+    }
     safe = SafeResult.from_dict(data)
     again = pickle.loads(pickle.dumps(safe))
     assert safe.to_dict() == again.to_dict() == data
@@ -330,7 +339,7 @@ def test_a_key_that_is_not_there_is_not_found(tmp_path: Path, monkeypatch: pytes
 class Thing:
     """Something that can be watched while it lives."""
 
-    living: weakref.WeakSet[Thing] = weakref.WeakSet()
+    living: ClassVar[weakref.WeakSet[Thing]] = weakref.WeakSet()
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -369,8 +378,8 @@ def chain(memory: Any) -> Callable[..., Any]:
     return run
 
 
-def test_all_values_stay_by_default(chain: Any, executor: str) -> None:
-    state, seen = chain("all", executor=executor, checkpointing=True)
+def test_all_values_stay_by_default(chain: Any, here: str) -> None:
+    state, seen = chain("all", executor=here, checkpointing=True)
     assert seen["d"] == ["a", "b", "c"]
     assert all(state.result[call].kept.is_loaded for call in state.result)
 
@@ -386,11 +395,11 @@ def no_cycles() -> Iterator[None]:
 @pytest.mark.usefixtures("no_cycles")
 @pytest.mark.parametrize("checkpointing", [True, False])
 def test_dropped_values_are_really_gone_while_the_flow_still_runs(
-    chain: Any, executor: str, checkpointing: bool, memory: Any
+    chain: Any, here: str, checkpointing: bool, memory: Any
 ) -> None:
     # A write that is still under way holds bytes, not the value; but its row is final only when it is durable.
     memory.memory.writers = 0
-    state, seen = chain("terminal", executor=executor, checkpointing=checkpointing)
+    state, seen = chain("terminal", executor=here, checkpointing=checkpointing)
     assert "a" not in seen["c"]
     assert "b" not in seen["d"]
     assert living() == ["d"]
@@ -398,8 +407,8 @@ def test_dropped_values_are_really_gone_while_the_flow_still_runs(
 
 
 @pytest.mark.parametrize(("keep_values", "left"), [("all", ["a", "b", "c", "d"]), ("terminal", ["d"]), ("none", [])])
-def test_dropped_values_are_read_back_when_asked_for(chain: Any, executor: str, keep_values: str, left: list[str]) -> None:
-    state, _ = chain(keep_values, executor=executor, checkpointing=True)
+def test_dropped_values_are_read_back_when_asked_for(chain: Any, here: str, keep_values: str, left: list[str]) -> None:
+    state, _ = chain(keep_values, executor=here, checkpointing=True)
     assert living() == left
     assert [state.result[name].result.name for name in "abcd"] == list("abcd")
 
@@ -416,14 +425,14 @@ def test_a_dropped_value_that_is_kept_nowhere_says_so(chain: Any) -> None:
 
 
 @pytest.mark.parametrize("keep_values", ["terminal", "none"])
-def test_mapped_values_are_dropped_and_read_back_too(memory: Any, executor: str, keep_values: Any) -> None:
+def test_mapped_values_are_dropped_and_read_back_too(memory: Any, here: str, keep_values: Any) -> None:
     Thing.living.clear()
     with Flow("f", result_handler=memory) as flow:
         first = FunctionTask(lambda n: Thing(f"first {n}"), "first").map([1, 2])
         second = FunctionTask(lambda thing: Thing(f"second of {thing.name}"), "second").map(first)
         rows = FunctionTask(lambda things: [Thing(f"row {len(things)}")], "rows")(second)
         FunctionTask(lambda thing: thing.name, "names").map(rows)
-    state = flow.run(executor=executor, checkpointing=True, keep_values=keep_values)
+    state = flow.run(executor=here, checkpointing=True, keep_values=keep_values)
     assert living() == []
     assert [thing.name for thing in state.result["second"].result] == ["second of first 1", "second of first 2"]
     assert state.result["names"].result == ["row 2"]

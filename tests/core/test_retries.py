@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from datetime import timedelta
@@ -231,10 +232,8 @@ def test_an_async_function_that_returns_late_all_the_same_is_dropped(executor: s
         if how == "blocks":
             time.sleep(0.1)  # noqa: ASYNC251  the mistake that is tried here
         else:
-            try:
+            with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(60)
-            except asyncio.CancelledError:
-                pass
         return "late"
 
     with Flow("f") as f:

@@ -27,6 +27,11 @@ def length(text: Any) -> int:
     return len(text)
 
 
+@task
+def give(x: Any) -> Any:
+    return x
+
+
 @dataclass
 class Login:
     user: str
@@ -84,13 +89,9 @@ def test_a_secret_for_each_child_and_for_all_of_them(
 
 
 def test_a_mapped_secret_is_fetched_where_its_child_runs_and_no_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
-    @task
-    def set_it() -> list[int]:
-        monkeypatch.setenv("LATE", "set by a task")
-        return [1]
-
     with Flow("f") as f:
-        call = length.map([Secret("env:LATE")])
+        call = length.map([Secret("env:LATE"), "plain", give([1])])
+        logins = FunctionTask(lambda login: len(login.password), "logins").map([Login("me", Secret("env:LATE"))])
     inputs: list[Any] = []
 
     from ckpt.engine.threads import LocalExecutor
@@ -101,8 +102,18 @@ def test_a_mapped_secret_is_fetched_where_its_child_runs_and_no_sooner(monkeypat
             return super().submit(work)
 
     monkeypatch.setenv("LATE", TEXT)
-    assert f.run(executor=Looking()).result[call].result == [len(TEXT)]
+    state = f.run(executor=Looking())
+    assert state.result[call].result == [len(TEXT), len("plain"), 1]
+    assert state.result[logins].result == [len(TEXT)]
     assert TEXT not in inputs
+    assert TEXT.encode() not in pickle.dumps(inputs)
+
+
+def test_an_element_with_a_secret_and_a_call_is_refused(secret: Secret) -> None:
+    with Flow("f"):
+        call = give(1)
+        with pytest.raises(TypeError, match="Secret and a call"):
+            length.map([[secret, call["x"]]])
 
 
 def test_a_secret_that_is_not_there_fails_its_task_and_names_the_variable(executor: str) -> None:
@@ -132,10 +143,6 @@ def test_a_secret_shows_and_pickles_as_its_reference(secret: Secret) -> None:
     assert secret.get() == TEXT
 
 
-def test_a_secret_outside_a_flow_is_fetched_too(secret: Secret) -> None:
-    assert length(secret) == len(TEXT)
-
-
 def test_a_secret_is_nowhere_in_what_is_kept_told_and_logged(
     executor: str, secret: Secret, tmp_path: Path, told: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -153,7 +160,14 @@ def test_a_secret_is_nowhere_in_what_is_kept_told_and_logged(
     state = f.run(executor=executor, checkpointing=True)
     kept = b"".join(file.read_bytes() for file in (tmp_path / "kept").rglob("*") if file.is_file())
     good = pickle.dumps({call.slug: s for call, s in state.result.items() if not s.is_failed()})
-    for place in (kept, good, repr(state.result).encode(), repr(told).encode(), caplog.text.encode(), repr(f.calls).encode()):
+    for place in (
+        kept,
+        good,
+        repr(state.result).encode(),
+        repr(told).encode(),
+        caplog.text.encode(),
+        repr(f.calls).encode(),
+    ):
         assert TEXT.encode() not in place
     assert state.result[a].result == len(TEXT)
 
@@ -194,12 +208,12 @@ def test_a_parameter_can_be_mapped_over_and_looked_into(executor: str) -> None:
     assert state.result[whole].result == ["names"]
 
 
-def test_parameters_have_states_and_are_kept_like_other_values(executor: str, memory: Any) -> None:
+def test_parameters_have_states_and_are_kept_like_other_values(here: str, memory: Any) -> None:
     with Flow("f", result_handler=memory) as f:
         Parameter("a", 1)
         Parameter("b", 2, checkpoint=False)
         Parameter("c", 3, result_handler=memory)
-    state = f.run(executor=executor, checkpointing=True)
+    state = f.run(executor=here, checkpointing=True)
     assert [type(state.result[name]) for name in "abc"] == [Success] * 3
     assert state.result["a"].safe_value.value == "1"
     assert state.result["b"].safe_value is NoResult
@@ -213,14 +227,14 @@ def test_parameters_with_names_of_arguments_of_run_are_given_in_the_mapping() ->
     assert f.run({"executor": 1, "checkpointing": 2}).result[call].result == 2
 
 
-def test_names_that_people_give_do_not_collide_with_ckpts_own(executor: str, memory: Any) -> None:
+def test_names_that_people_give_do_not_collide_with_ckpts_own(here: str, memory: Any) -> None:
     @flow(name="call", result_handler=type(memory)(template="{call}{map}/{parameters[call]}{suffix}"))
     def collide(call: int, run_id: int = 2, date: int = 3) -> Any:
         return FunctionTask(lambda call, run_id, map, self: [call, run_id, map, self], "call")(
             call=call, run_id=run_id, map=date, self=4
         )
 
-    state = collide.run(call=1, executor=executor, checkpointing=True)
+    state = collide.run(call=1, executor=here, checkpointing=True)
     assert state.result["call-1"].result == [1, 2, 3, 4]
     assert list(memory.memory.objects) == ["call-1/1.ckpt"]
 

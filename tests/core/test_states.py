@@ -11,8 +11,19 @@ import pytest
 
 import ckpt
 from ckpt import SKIP, Flow, NoResult, Result, State, plugins, states, task
-from ckpt.states import Cached, Cancelled, Failed, Mapped, Pending, Retrying, Running, Skipped, Success
-from ckpt.states import TimedOut, TriggerFailed
+from ckpt.states import (
+    Cached,
+    Cancelled,
+    Failed,
+    Mapped,
+    Pending,
+    Retrying,
+    Running,
+    Skipped,
+    Success,
+    TimedOut,
+    TriggerFailed,
+)
 from ckpt.tasks import FunctionTask
 
 pytestmark = pytest.mark.usefixtures("plain")
@@ -35,12 +46,12 @@ class Diary:
         return answer
 
 
-def run_one(function: Any, diary: Any, executor: str = "local", **settings: Any) -> tuple[State, State]:
+def run_one(function: Any, diary: Any, here: str = "local", **settings: Any) -> tuple[State, State]:
     """The states of a task with a diary, and of what reads its value."""
     with Flow("f") as f:
         call = FunctionTask(function, "t", state_handlers=[diary], **settings)()
         after = FunctionTask(lambda x: ("read", x), "after")(call)
-    state = f.run(executor=executor)
+    state = f.run(executor=here)
     return state.result[call], state.result[after]
 
 
@@ -51,9 +62,9 @@ def raise_(error: Any) -> Any:
 # -- state handlers
 
 
-def test_a_state_handler_is_told_every_change_in_order(executor: str) -> None:
+def test_a_state_handler_is_told_every_change_in_order(here: str) -> None:
     diary = Diary()
-    run_one(lambda: 1, diary, executor)
+    run_one(lambda: 1, diary, here)
     assert diary.lines == [("Pending", "Running"), ("Running", "Success")]
     assert diary.subjects == {"t"}
 
@@ -76,10 +87,10 @@ def test_a_state_handler_is_told_every_change_in_order(executor: str) -> None:
     ],
 )
 def test_a_state_handler_is_told_of_failures_skips_and_retries(
-    executor: str, function: Any, settings: Any, lines: Any
+    here: str, function: Any, settings: Any, lines: Any
 ) -> None:
     diary = Diary()
-    run_one(function, diary, executor, **settings)
+    run_one(function, diary, here, **settings)
     assert diary.lines == lines
 
 
@@ -116,22 +127,22 @@ def test_several_state_handlers_are_asked_in_order_each_with_the_answer_of_the_l
     assert seen == ["first Running", "second Running", "first Success", "second Failed"]
 
 
-def test_a_state_handler_may_fail_a_task_that_succeeded(executor: str) -> None:
-    state, after = run_one(lambda: 1, Diary({Success: Failed("too small")}), executor)
+def test_a_state_handler_may_fail_a_task_that_succeeded(here: str) -> None:
+    state, after = run_one(lambda: 1, Diary({Success: Failed("too small")}), here)
     assert (type(state), state.message) == (Failed, "too small")
     assert type(after) is TriggerFailed
 
 
-def test_a_state_handler_may_rescue_a_task_that_failed_with_a_value(executor: str) -> None:
-    state, after = run_one(lambda: raise_(ValueError), Diary({Failed: Success("a stand-in", 7)}), executor)
+def test_a_state_handler_may_rescue_a_task_that_failed_with_a_value(here: str) -> None:
+    state, after = run_one(lambda: raise_(ValueError), Diary({Failed: Success("a stand-in", 7)}), here)
     assert (type(state), state.message, state.result) == (Success, "a stand-in", 7)
     assert after.result == ("read", 7)
 
 
-def test_a_state_handler_may_keep_a_task_from_running(executor: str) -> None:
+def test_a_state_handler_may_keep_a_task_from_running(here: str) -> None:
     ran: list[int] = []
     for answer in (Skipped("not today"), Failed("not today"), Success("not today", 5)):
-        state, after = run_one(lambda: ran.append(1), Diary({Running: answer}), executor)
+        state, after = run_one(lambda: ran.append(1), Diary({Running: answer}), here)
         assert (type(state), state.message) == (type(answer), "not today")
         assert after.name == {"Skipped": "Skipped", "Failed": "TriggerFailed", "Success": "Success"}[state.name]
     assert after.result == ("read", 5)
@@ -147,21 +158,21 @@ def test_a_state_handler_may_keep_children_of_a_map_from_running() -> None:
     assert state.result[after].result == 10
 
 
-def test_a_state_handler_may_end_the_retries(executor: str, notes: Any) -> None:
+def test_a_state_handler_may_end_the_retries(here: str, notes: Any) -> None:
     def bad() -> None:
         notes.add("tried")
         raise ValueError
 
-    state, _ = run_one(bad, Diary({Retrying: Failed("enough")}), executor, max_retries=5)
+    state, _ = run_one(bad, Diary({Retrying: Failed("enough")}), here, max_retries=5)
     assert (type(state), state.message) == (Failed, "enough")
     assert notes.all() == ["tried"]
 
 
 @pytest.mark.parametrize("at", [Running, Success])
 def test_a_state_handler_that_raises_fails_its_task_and_names_itself(
-    executor: str, at: type[State], caplog: pytest.LogCaptureFixture
+    here: str, at: type[State], caplog: pytest.LogCaptureFixture
 ) -> None:
-    state, after = run_one(lambda: 1, Diary({at: RuntimeError("broken handler")}), executor)
+    state, after = run_one(lambda: 1, Diary({at: RuntimeError("broken handler")}), here)
     assert type(state) is Failed
     assert "RuntimeError: broken handler" in state.message
     assert type(after) is TriggerFailed

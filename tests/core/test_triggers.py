@@ -65,7 +65,9 @@ def test_each_trigger_runs_its_task_in_its_cases_only(
         assert ("bad-1" in message) == (B in outcomes)
 
 
-@pytest.mark.parametrize("trigger", [triggers.all_failed, triggers.any_failed, triggers.any_successful, lambda states: False])
+@pytest.mark.parametrize(
+    "trigger", [triggers.all_failed, triggers.any_failed, triggers.any_successful, lambda states: False]
+)
 def test_a_task_with_nothing_upstream_runs_whatever_its_trigger(executor: str, trigger: Any) -> None:
     with Flow("f") as f:
         call = after(trigger)()
@@ -219,7 +221,10 @@ def test_skip_in_an_async_task_and_in_one_with_a_timeout(executor: str) -> None:
     with Flow("f") as f:
         calls = later(), bounded()
     state = f.run(executor=executor)
-    assert [(type(state.result[c]), state.result[c].message) for c in calls] == [(Skipped, "later"), (Skipped, "bounded")]
+    assert [(type(state.result[c]), state.result[c].message) for c in calls] == [
+        (Skipped, "later"),
+        (Skipped, "bounded"),
+    ]
 
 
 def test_failed_is_failed_after_skipped_siblings() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ckpt.errors import ConfigError, NotFound
 
-__all__ = ["Build", "Fetch", "Look", "Secret", "Slot", "abstract", "resolve", "slots_in", "unmapped"]
+__all__ = ["Build", "Fetch", "Later", "Look", "Secret", "Slot", "abstract", "holds", "resolve", "slots_in", "unmapped"]
 
 
 class unmapped:  # noqa: N801  a marker that reads as a verb in a call: f.map(xs, y=unmapped(3))
@@ -83,6 +83,12 @@ class Slot:
 
     def __init__(self, number: int) -> None:
         self.number = number
+
+
+class Later(Slot):
+    """The place of an input that may itself be a template, with secrets to fetch: an element of what is mapped over."""
+
+    __slots__ = ()
 
 
 class Fetch:
@@ -167,7 +173,18 @@ def resolve(template: object, inputs: Sequence[object]) -> object:
         return template.secret.get()  # type: ignore[attr-defined]
     if kind is Build:
         return _rebuild(template, inputs)  # type: ignore[arg-type]
+    if kind is Later:
+        return resolve(inputs[template.number], ())  # type: ignore[attr-defined]
     return template
+
+
+def holds(template: object, *kinds: type) -> bool:
+    """Is there a node of one of these kinds in the template?"""
+    if type(template) is Look:
+        return holds(template.source, *kinds)
+    return type(template) in kinds or (
+        type(template) is Build and any(holds(part, *kinds) for part in template.parts)
+    )
 
 
 def slots_in(template: object) -> Iterator[int]:

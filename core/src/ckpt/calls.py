@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from ckpt.arguments import Look, Slot, abstract, unmapped
+from ckpt.arguments import Fetch, Later, Look, Slot, abstract, holds, unmapped
 
 if TYPE_CHECKING:
     from ckpt.flows import Flow
@@ -169,23 +169,23 @@ def inputs_of(
         call.inputs = list(inputs)
         return
 
-    spread: list[tuple[object, Slot]] = []
-
-    def place(value: object) -> object:
-        if isinstance(value, unmapped):
-            return abstract(value.value, find)
-        slot = Slot(-1)
-        spread.append((value, slot))
-        return slot
-
-    call.args = tuple(place(value) for value in args)
-    call.kwargs = {name: place(value) for name, value in kwargs.items()}
-    if not spread:
-        raise TypeError(f"{call.task.name}.map(…) has nothing to map over: every argument is unmapped")
+    given = [*args, *kwargs.values()]
+    whole = [abstract(value.value, find) if isinstance(value, unmapped) else None for value in given]
     call.shared = len(inputs)
-    for number, (_, slot) in enumerate(spread):
-        slot.number = call.shared + number
-    call.each = [_each(value, adopt, find) for value, _ in spread]
+    call.each = []
+    templates: list[object] = []
+    for value, template in zip(given, whole, strict=True):
+        if isinstance(value, unmapped):
+            templates.append(template)
+            continue
+        each = _each(value, adopt, find)
+        place = Later if any(holds(element, Fetch) for element in each.elements) else Slot
+        templates.append(place(call.shared + len(call.each)))
+        call.each.append(each)
+    if not call.each:
+        raise TypeError(f"{call.task.name}.map(…) has nothing to map over: every argument is unmapped")
+    call.args = tuple(templates[: len(args)])
+    call.kwargs = dict(zip(kwargs, templates[len(args) :], strict=True))
     call.inputs = list(inputs)
     lengths = [len(each.elements) for each in call.each if each.call is None]
     if len(set(lengths)) > 1:
@@ -213,4 +213,7 @@ def _each(value: object, adopt: Callable[[Call], None], find: Callable[[object],
     if isinstance(value, str | bytes | bytearray | dict) or not hasattr(value, "__iter__"):
         hint = "map over list(d.items())" if isinstance(value, dict) else "unmapped(…) gives it whole to every child"
         raise TypeError(f"cannot map over {type(value).__name__} {value!r:.80}: {hint}")
-    return Each(None, None, [abstract(element, find) for element in value])
+    elements = [abstract(element, find) for element in value]
+    if any(holds(element, Fetch) and holds(element, Slot) for element in elements):
+        raise TypeError("cannot map over an element that holds a Secret and a call: map over two lists, one of each")
+    return Each(None, None, elements)

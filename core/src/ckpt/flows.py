@@ -91,9 +91,12 @@ class Flow:
             raise ConfigError(f"{call!r} belongs to flow {call.flow.name!r} and cannot be used in {self.name!r}")
         if isinstance(call, Parameter) and call.name in self.parameters():
             raise ConfigError(f"flow {self.name!r} has a parameter {call.name!r} already; use that one")
-        stem = slug(call.task.name, _STEM)
-        self._slugs[stem] += 1
-        call.slug = component(call.name) if isinstance(call, Parameter) else f"{stem}-{self._slugs[stem]}"
+        if isinstance(call, Parameter):
+            call.slug = component(call.name)
+        else:
+            stem = slug(call.task.name, _STEM)
+            self._slugs[stem] += 1
+            call.slug = f"{stem}-{self._slugs[stem]}"
         call.index = len(self.calls)
         call.flow = self
         self.calls.append(call)

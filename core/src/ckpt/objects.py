@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ckpt.decoding import header, read_record, read_stream, stream_header
 from ckpt.encoding import encode
-from ckpt.errors import CkptError, ConfigError, CorruptRecord, NotFound
+from ckpt.errors import CkptError, ConfigError, CorruptRecord, NotFound, PluginNotFound
 from ckpt.handlers import DEFAULT_TEMPLATE, JSON, Meta, ResultHandler, Staged, Stored
 from ckpt.keys import KeyTemplate
 from ckpt.records import LARGE, PREFIX, corrupt, is_record
@@ -190,7 +190,16 @@ class ObjectResultHandler(ResultHandler):
         suffix = PurePosixPath(key).suffix
         if suffix in ("", self.suffix):
             return _bare_or_none(self._chosen)
-        return None if suffix == PickleSerializer.suffix else _bare_or_none(_serializer(suffix[1:]))
+        if suffix == PickleSerializer.suffix:
+            return None
+        try:
+            return _bare_or_none(_serializer(suffix[1:]))
+        except PluginNotFound:
+            # A key of a person's own may end in anything: a record says itself what it is.
+            bare = _bare_or_none(self._chosen)
+            if bare is None and not is_record(self._start(key)):
+                raise
+            return bare
 
     def exists(self, location: JSON) -> bool:
         try:

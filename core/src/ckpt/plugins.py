@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ckpt import config, installed, registry
 from ckpt.errors import ConfigError, PluginBroken, PluginNotFound
 from ckpt.kinds import EXECUTORS, HANDLERS, LEDGERS, SERIALIZERS, Kind
-from ckpt.registry import Registry, hookimpl_marker
+from ckpt.registry import LeftOut, Registry, hookimpl_marker
 from ckpt.suggestions import nearest
 
 if TYPE_CHECKING:
@@ -35,17 +35,21 @@ __all__ = [
     "PluginInfo",
     "commands",
     "executor_class",
+    "executor_classes",
     "found",
     "handler_class",
     "handler_classes",
     "handler_from_spec",
     "hookimpl_marker",
+    "implements",
     "ledger_classes",
+    "left_out",
     "listeners",
     "match",
     "register",
     "reset",
     "serializer_class",
+    "serializer_classes",
     "unregister",
 ]
 
@@ -118,6 +122,16 @@ def handler_classes() -> Mapping[str, type[ResultHandler]]:
         if len(claims) == 1 and cls.storage_type == name:
             classes[name] = cls
     return MappingProxyType(classes)
+
+
+def serializer_classes() -> Mapping[str, type[Serializer]]:
+    """Every usable serializer, by name."""
+    return _usable(SERIALIZERS)
+
+
+def executor_classes() -> Mapping[str, type[Executor]]:
+    """Every usable executor that a plugin brings, by name."""
+    return _usable(EXECUTORS)
 
 
 def ledger_classes() -> list[type[Ledger]]:
@@ -199,6 +213,18 @@ def unregister(plugin: object) -> None:
             _here.registry.unregister(plugin)
 
 
+def left_out() -> list[LeftOut]:
+    """The installed plugins that are not used, or not wholly, and why; loads the others."""
+    with _here.lock:
+        return list(_loaded().left_out.values())
+
+
+def implements(hook_name: str) -> bool:
+    """Does any loaded plugin implement this hook?"""
+    with _here.lock:
+        return _loaded().implements(hook_name)
+
+
 def found(settings: Settings | None = None) -> list[PluginInfo]:
     """Every installed plugin and whether it would be loaded; imports none of them."""
     infos = []
@@ -253,6 +279,10 @@ def _claims(kind: Kind) -> Mapping[str, Mapping[type[Any], str]]:
         return _loaded().claims(kind)
 
 
+def _usable(kind: Kind) -> Mapping[str, type[Any]]:
+    return MappingProxyType({name: next(iter(who)) for name, who in sorted(_claims(kind).items()) if len(who) == 1})
+
+
 def _named(kind: Kind, name: str) -> type[Any]:
     for cls in kind.own():
         if name in kind.names(cls):
@@ -269,9 +299,8 @@ def _named(kind: Kind, name: str) -> type[Any]:
 def _refuse(kind: Kind, name: str) -> NoReturn:
     """Say why nothing serves a name: left out, broken, misspelt or not installed."""
     distribution = installed.distribution_for(name)
-    with _here.lock:
-        left_out = list(_loaded().left_out.values())
-    for each in left_out:
+    unused = left_out()
+    for each in unused:
         if each.plugin.name == name or each.plugin.distribution == distribution:
             error = PluginBroken if each.is_broken else PluginNotFound
             step = f"repair or reinstall {each.plugin.distribution}" if each.is_broken else "take it out of there"
@@ -284,5 +313,5 @@ def _refuse(kind: Kind, name: str) -> NoReturn:
     parts = [f"no installed plugin serves the {kind.noun} {name!r}: "]
     parts.append(f"did you mean {guess!r}? Else " if guess and guess != name else "")
     parts.append(f"{installed.pip_line(distribution)} (installed: {', '.join(usable) or 'none'}")
-    parts += [f"; left out: {each.plugin.name} of {each.plugin}, {each.why}" for each in left_out]
+    parts += [f"; left out: {each.plugin.name} of {each.plugin}, {each.why}" for each in unused]
     raise PluginNotFound("".join(parts) + ")")

@@ -134,6 +134,10 @@ class Registry:
 
         return [each for answer, _ in self._answers(hook, check) for each in answer]
 
+    def implements(self, hook: str) -> bool:
+        """Does anybody here implement this hook?"""
+        return bool(getattr(self._manager.hook, hook).get_hookimpls())
+
     def listeners(self, event: str) -> list[Callable[..., None]]:
         """What to call, with all arguments of the event by name, when it happens; none of them raises."""
         # pluggy keeps them in the reverse of the order in which it calls them.

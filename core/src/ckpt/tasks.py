@@ -130,7 +130,7 @@ class Task:
         """Compute the value; the body of the task."""
         raise ConfigError(f"{type(self).__name__} has no run method: write `def run(self, …)`")
 
-    def __call__(self, *args: Any, upstream_tasks: Sequence[Call] = (), **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, upstream_tasks: Sequence[Call] = (), **kwargs: Any) -> Any:
         """In a flow that is being built: add a call. Elsewhere: run.
 
         `upstream_tasks`: calls to wait for without taking their values.
@@ -142,7 +142,7 @@ class Task:
             return self.run(*args, **kwargs)
         return flow.add_call(self, args, kwargs, upstream=upstream_tasks, mapped=False)
 
-    def map(self, *args: Any, upstream_tasks: Sequence[Call] = (), **kwargs: Any) -> Any:
+    def map(self, /, *args: Any, upstream_tasks: Sequence[Call] = (), **kwargs: Any) -> Any:
         """Add a call that runs once for each element of its arguments; `unmapped(x)` gives all of them x.
 
         The value of the call is the list of the children's values. Outside a flow: the list, computed now.

@@ -21,7 +21,7 @@ from ckpt.engine.observers import Observers, handled
 from ckpt.engine.plans import Code, Keep, Plan, RunFacts
 from ckpt.engine.runs import FlowResults, Rows
 from ckpt.engine.threads import LocalExecutor, ThreadsExecutor
-from ckpt.errors import FlowInterrupted, PluginNotFound
+from ckpt.errors import ConfigError, FlowInterrupted, PluginNotFound
 from ckpt.executors import Executor
 from ckpt.handlers import ResultHandler
 from ckpt.keys import KeyTemplate, map_part
@@ -163,6 +163,12 @@ def make_plans(calls: Sequence[Call], decision: Decision, facts: RunFacts) -> li
     for call, choice in zip(calls, decision.choices, strict=True):
         if id(call.task) not in plans:
             plans[id(call.task)] = plan(call, choice)
+        kept = plans[id(call.task)].keep
+        if call.is_mapped and kept is not None and "map" not in kept.template.fields:
+            raise ConfigError(
+                f"key template {kept.template.text!r} of {kept.handler!r} gives all values of the mapped task {call.slug} "
+                "the same key: put {map} into it"
+            )
         if call.is_mapped and (kept := plans[id(call.task)].keep) is not None:
             kept.template.render(map_part(0, 1), call=call.slug, order=call.index, tags=())  # refuses one without {map}
     return [plans[id(call.task)] for call in calls]

@@ -77,7 +77,8 @@ class Graph:
             source = each.call.index
             self.is_read[source] = 1
             if not follows(each):
-                self.splits.setdefault(source, []).append(each.look)
+                if not each.call.is_mapped:
+                    self.splits.setdefault(source, []).append(each.look)
             elif source not in self.followed.setdefault(number, []):
                 self.followed[number].append(source)
                 self.followers.setdefault(source, []).append(number)

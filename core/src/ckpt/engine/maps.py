@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ckpt.arguments import Slot, resolve
+from ckpt.arguments import Fetch, Slot, holds, resolve
 from ckpt.engine.plans import Code
 from ckpt.errors import ConfigError
 from ckpt.results import Held
@@ -41,6 +41,14 @@ def elements(look: object, value: object) -> list[object]:
     return list(part)
 
 
+def _filled(
+    element: object, inputs: Sequence[object], fill: Callable[[object, Sequence[object]], object]
+) -> object:
+    if type(element) is Slot:
+        return inputs[element.number]
+    return element if holds(element, Fetch) else fill(element, inputs)  # a secret is fetched where the child runs
+
+
 def columns_of(
     call: Call,
     rows: Rows,
@@ -60,7 +68,7 @@ def columns_of(
     for each in call.each or ():
         if each.call is None:
             inputs = [value_of(source.index) for source in call.inputs]
-            columns.append([inputs[e.number] if type(e) is Slot else fill(e, inputs) for e in each.elements])
+            columns.append([_filled(element, inputs, fill) for element in each.elements])
             continue
         source = each.call.index
         if follows(each) and source in rows.children:
@@ -69,6 +77,8 @@ def columns_of(
         if rows.code[source] not in (Code.SUCCESS, Code.CACHED, Code.MAPPED, Code.RUNNING):
             raise ConfigError(f"nothing to map over: {each.call.slug} has no value")
         value = value_of(source)
+        if isinstance(value, Held) and source in rows.children:
+            value = value.load()  # a part of the list of a mapped call; no worker has all of it
         if isinstance(value, Held):
             part = parts[source][splits[source].index(each.look)]
             if isinstance(part, str):

@@ -1,0 +1,119 @@
+"""Tables of what is decided in one place of the code: settings, errors, hooks, states, triggers; and two layouts."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import ckpt.errors
+import ckpt.states
+import ckpt.triggers
+from ckpt import plugins
+from ckpt.settings import SECTIONS
+from docs.generate import sources
+
+__all__ = ["errors", "hooks", "keys", "record", "settings", "states", "storage_options", "triggers"]
+
+
+def settings() -> str:
+    """A table for each section of the core."""
+    parts = []
+    for section, kind in SECTIONS.items():
+        rows = [
+            (f"`{section}.{each.name}`", _code(str(each.type)), _default(each), _code(_variable(section, each.name)),
+             each.metadata["doc"])
+            for each in dataclasses.fields(kind)
+        ]  # fmt: skip
+        parts += [f"## `[{section}]`", _table(("key", "type", "default", "variable", "what it says"), rows)]
+    return "\n\n".join(parts)
+
+
+def storage_options() -> str:
+    """A table for each installed handler, of what its `__init__` takes from configuration."""
+    parts = []
+    for kind, cls in plugins.handler_classes().items():
+        rows = [
+            (f"`{name}`", _code(str(each.annotation)), _code(repr(each.default)))
+            for name, each in inspect.signature(cls).parameters.items()
+            if "[type]" not in str(each.annotation)  # classes are given in code only
+        ]
+        parts += [f"### `[storage.{kind}]`", _table(("option", "type", "default"), rows)]
+    return "\n\n".join(parts)
+
+
+def errors() -> str:
+    """The tree, and each class with its whole docstring."""
+    tree = inspect.getdoc(ckpt.errors) or ""
+    parts = [tree]
+    for name in sorted(ckpt.errors.__all__):
+        cls = getattr(ckpt.errors, name)
+        bases = ", ".join(f"`{base.__name__}`" for base in cls.__bases__)
+        parts += [f"## `{name}`", f"*Is also: {bases}.*", inspect.getdoc(cls) or ""]
+    return "\n\n".join(parts)
+
+
+def hooks() -> str:
+    """Each hook with its signature."""
+    specs = next(n for n in sources.module("ckpt.hookspecs").body if isinstance(n, ast.ClassDef))
+    methods = [node for node in specs.body if isinstance(node, ast.FunctionDef)]
+    parts = [sources.docstring(sources.module("ckpt.hookspecs")).rpartition("\n\n")[0]]
+    for method in methods:
+        parts += [
+            f"## `{method.name}`",
+            f"```python\n@ckpt.hookimpl\ndef {sources.signature(method.name, method, bound=True)}: ...\n```",
+            sources.docstring(method),
+        ]
+    return "\n\n".join(parts)
+
+
+def keys() -> str:
+    """The fields of key templates."""
+    return inspect.getdoc(ckpt.keys) or ""
+
+
+def record() -> str:
+    """The layout of a record."""
+    return inspect.getdoc(ckpt.records) or ""
+
+
+def states() -> str:
+    """The tree, and what each state means with the colour it has in pictures."""
+    rows = []
+    for name in ckpt.states.__all__:
+        cls = getattr(ckpt.states, name)
+        if isinstance(cls, type) and issubclass(cls, ckpt.State) and cls is not ckpt.State:
+            rows.append((f"`{name}`", _first(cls), cls.color))
+    return f"{inspect.getdoc(ckpt.states)}\n\n{_table(('state', 'means', 'colour'), rows)}"
+
+
+def triggers() -> str:
+    """Each trigger."""
+    functions = [(name, getattr(ckpt.triggers, name)) for name in ckpt.triggers.__all__ if name != "Trigger"]
+    rows = [(f"`{name}`", _first(function)) for name, function in functions]
+    return f"{inspect.getdoc(ckpt.triggers)}\n\n{_table(('trigger', 'means'), rows)}"
+
+
+def _default(each: dataclasses.Field[Any]) -> str:
+    if each.default is dataclasses.MISSING:
+        return "what this machine has"
+    return "not set" if each.default is None else _code(repr(each.default).replace("'", '"'))
+
+
+def _variable(section: str, name: str) -> str:
+    return f"CKPT__{section}__{name}".upper()
+
+
+def _first(thing: object) -> str:
+    return " ".join((inspect.getdoc(thing) or "").partition("\n\n")[0].split())
+
+
+def _code(text: str) -> str:
+    return f"`{text}`"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
