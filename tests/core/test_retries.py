@@ -112,7 +112,7 @@ def test_jitter_varies_the_pause_by_its_fraction_at_most(monkeypatch: pytest.Mon
 
 
 def test_other_tasks_go_on_while_one_waits_for_its_next_try(executor: str, notes: Any) -> None:
-    @task(max_retries=1, retry_delay=0.05)
+    @task(max_retries=1, retry_delay=1)
     def flaky() -> None:
         if notes.add("tried") == 1:
             raise ValueError
