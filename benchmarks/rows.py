@@ -78,7 +78,9 @@ class Seen:
         unit = {"ratio": "x", "per task": "us", "milliseconds": "ms", "extra": "arrays"}[self.row.judged]
         bar = "" if self.row.bar is None else f"<= {self.row.bar:g} {unit} {self.verdict}"
         floor = "" if self.floor is None else self._shown(self.floor)
-        return f"{self.row.name:<58} {self._shown(self.ours):>11} {floor:>11} {self.figure:>7.2f} {unit:<6} {bar}".rstrip()
+        return (
+            f"{self.row.name:<58} {self._shown(self.ours):>11} {floor:>11} {self.figure:>7.2f} {unit:<6} {bar}".rstrip()
+        )
 
     def _shown(self, seconds: float) -> str:
         if self.row.tasks > 1:

@@ -73,7 +73,9 @@ def main() -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     missed = [result.row.name for result in seen if result.verdict == "MISSED"]
-    print(f"\n{len(seen)} rows in {time.monotonic() - started:.0f} s; {len(missed)} missed{': ' if missed else ''}{', '.join(missed)}")
+    print(
+        f"\n{len(seen)} rows in {time.monotonic() - started:.0f} s; {len(missed)} missed{': ' if missed else ''}{', '.join(missed)}"
+    )
     facts = {
         "python": platform.python_version(),
         "machine": platform.machine(),

@@ -55,7 +55,9 @@ def pool(kind: Callable[[int], Pool], tasks: int) -> Callable[[Path], Took]:
 def rows() -> list[Row]:
     shapes = {"chain": chain, "fan-out and reduce": fan_out, "map and reduce": mapped}
     small = [
-        Row(f"off-{make.__name__}", f"{name}, 1,000 tasks, nothing kept", unkept(make, 1000), None, 10, "per task", 1000)
+        Row(
+            f"off-{make.__name__}", f"{name}, 1,000 tasks, nothing kept", unkept(make, 1000), None, 10, "per task", 1000
+        )
         for name, make in shapes.items()
     ]
     large = [

@@ -5,7 +5,7 @@ The blocks of a document run in their order in one fresh folder, with a home of 
     python      is executed, all blocks in one namespace.
                 Of an expression with a comment in its last line the value must be what the comment says.
     sh          is run by the shell, and must end with exit code 0
-    text        must be what the block before it printed; … stands for anything
+    text        must be what the block before it printed; … stands for anything, and columns may be wider
     toml        must be settings that ckpt accepts; those of `# ckpt.toml` hold from then on
     console     is not run: for what needs a network, or takes as long as these tests
 
@@ -72,6 +72,8 @@ def make_verbs_in(document: str) -> set[str]:
 
 
 def matches(shown: str, real: str) -> bool:
+    # Columns are as wide as what stands in them, a path of this machine for one.
+    shown, real = (re.sub(" {2,}", "  ", text) for text in (shown, real))
     pattern = ".*".join(re.escape(part) for part in shown.strip().split("…"))
     return re.fullmatch(pattern, real.strip(), re.DOTALL) is not None
 

@@ -182,9 +182,7 @@ def holds(template: object, *kinds: type) -> bool:
     """Is there a node of one of these kinds in the template?"""
     if type(template) is Look:
         return holds(template.source, *kinds)
-    return type(template) in kinds or (
-        type(template) is Build and any(holds(part, *kinds) for part in template.parts)
-    )
+    return type(template) in kinds or (type(template) is Build and any(holds(part, *kinds) for part in template.parts))
 
 
 def slots_in(template: object) -> Iterator[int]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pickle import PickleBuffer
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final, NamedTuple, cast
 
 from ckpt.digests import SideDigest
 from ckpt.errors import NotSerializable
@@ -21,8 +20,7 @@ _SLICE: Final = 1 << 20
 _ALIGNMENT: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(NamedTuple):
     """A value as a record."""
 
     digest: str

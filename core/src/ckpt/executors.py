@@ -61,9 +61,10 @@ class Executor(ABC):
         """Let `wait` return now; may be called from any thread and from a signal handler."""
 
     def cancel(self) -> Sequence[Work]:
-        """Take back, and answer, the work that has not started; interrupt the functions that run, where that can be done.
+        """Take back, and answer, the work that has not started.
 
-        A write that has begun is not broken off. What is interrupted is reported by `wait` as cancelled.
+        Interrupt also the functions that run, where that can be done; `wait` reports them as cancelled. A write that
+        has begun is not broken off.
         """
         return ()
 

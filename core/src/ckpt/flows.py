@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 from ckpt import building
 from ckpt.calls import Call, inputs_of
-from ckpt.executors import Executor
 from ckpt.errors import ConfigError
+from ckpt.executors import Executor
 from ckpt.handlers import ResultHandler
 from ckpt.keys import component, slug
 from ckpt.logs import show_messages

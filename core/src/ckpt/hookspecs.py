@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from click import Command
 
-    from ckpt.executors import Executor
     from ckpt.engine.plans import RunFacts
+    from ckpt.executors import Executor
     from ckpt.handlers import ResultHandler
     from ckpt.ledgers import Ledger
-    from ckpt.task_records import TaskRecord
     from ckpt.serializers import Serializer
     from ckpt.states import State
+    from ckpt.task_records import TaskRecord
 
 __all__ = ["HookSpecs"]
 

@@ -115,9 +115,11 @@ class ObjectResultHandler(ResultHandler):
 
     def stage(self, value: object, *, key: str, meta: Meta) -> Staged:
         stored, data = self._made(value, key, meta)
-        if data is not None and (len(data) >= LARGE or not self.objects.writers):
-            self.objects.put(key, data)
-            data = None
+        if data is not None:
+            objects = self.objects
+            if not objects.writers or len(data) >= LARGE:
+                objects.put(key, data)
+                data = None
         return Staged(stored, data)
 
     def send(self, staged: Sequence[Staged]) -> Sequence[CkptError | None]:

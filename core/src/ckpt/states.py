@@ -1,18 +1,18 @@
 """The states of a task run or a flow run.
 
-    State
-    ├── Pending            not started
-    │   └── Retrying       failed, and will be tried again
-    ├── Running
-    └── Finished
-        ├── Success        computed, and kept where it is to be kept
-        │   ├── Cached     not run: the value of an earlier run serves
-        │   └── Skipped    the task raised SKIP, or something upstream was skipped
-        ├── Mapped         the parent of mapped children; as successful as they are
-        └── Failed
-            ├── TimedOut       the function ran longer than the task's timeout
-            ├── TriggerFailed  not run: the states upstream did not satisfy the trigger
-            └── Cancelled      not run to the end: the run was interrupted
+State
+├── Pending            not started
+│   └── Retrying       failed, and will be tried again
+├── Running
+└── Finished
+    ├── Success        computed, and kept where it is to be kept
+    │   ├── Cached     not run: the value of an earlier run serves
+    │   └── Skipped    the task raised SKIP, or something upstream was skipped
+    ├── Mapped         the parent of mapped children; as successful as they are
+    └── Failed
+        ├── TimedOut       the function ran longer than the task's timeout
+        ├── TriggerFailed  not run: the states upstream did not satisfy the trigger
+        └── Cancelled      not run to the end: the run was interrupted
 """
 
 from __future__ import annotations

@@ -234,9 +234,7 @@ class Parameter(Call):
     ) -> None:
         if not name.isidentifier():
             raise ConfigError(f"the name of a parameter is a Python name, not {name!r}")
-        super().__init__(
-            _ParameterTask(name, result_handler=result_handler, checkpoint=checkpoint, tags=tags), None
-        )
+        super().__init__(_ParameterTask(name, result_handler=result_handler, checkpoint=checkpoint, tags=tags), None)
         self.default = default
         flow = building.current()
         if flow is not None:

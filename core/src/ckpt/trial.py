@@ -44,7 +44,7 @@ def tried(name: str, seconds: float = SECONDS) -> Trial:
     """Try the plugin of that entry-point name in a new process; waits up to `seconds`."""
     environment = {**os.environ, "CKPT__PLUGINS__ONLY": name, "CKPT__PLUGINS__BLOCK": ""}
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603  our own interpreter and our own module
             [sys.executable, "-m", "ckpt.trial", name],
             env=environment,
             capture_output=True,

@@ -25,8 +25,8 @@ from ckpt.errors import ConfigError, FlowInterrupted, PluginNotFound
 from ckpt.executors import Executor
 from ckpt.handlers import ResultHandler
 from ckpt.keys import KeyTemplate, map_part
-from ckpt.suggestions import did_you_mean
 from ckpt.states import Cancelled, Failed, Pending, Running, State, Success
+from ckpt.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from ckpt.calls import Call
@@ -166,8 +166,8 @@ def make_plans(calls: Sequence[Call], decision: Decision, facts: RunFacts) -> li
         kept = plans[id(call.task)].keep
         if call.is_mapped and kept is not None and "map" not in kept.template.fields:
             raise ConfigError(
-                f"key template {kept.template.text!r} of {kept.handler!r} gives all values of the mapped task {call.slug} "
-                "the same key: put {map} into it"
+                f"key template {kept.template.text!r} of {kept.handler!r} gives all values of the mapped task "
+                f"{call.slug} the same key: put {{map}} into it"
             )
         if call.is_mapped and (kept := plans[id(call.task)].keep) is not None:
             kept.template.render(map_part(0, 1), call=call.slug, order=call.index, tags=())  # refuses one without {map}

@@ -81,6 +81,8 @@ class Loop:
         """Per expanded mapped call, what its children get one each of."""
         self.shared: dict[int, list[object]] = {}
         """Per expanded mapped call, what each of its children gets whole."""
+        self.unfilled: dict[int, Exception] = {}
+        """Per child whose element of a list given in the flow could not be looked up, the reason."""
         self.parts: dict[int, Sequence[Sequence[object] | str]] = {}
         """Per row whose value is elsewhere, the elements of its parts that are mapped over."""
         self.uncomputed: dict[int, int] = {}
@@ -203,7 +205,10 @@ class Loop:
             return
         outcome: Outcome | None
         try:
-            outcome = run_call(work) if plan.is_parameter else self.executor.submit(work)
+            if row in self.unfilled:
+                outcome = Outcome(Code.FAILED, self.unfilled[row])
+            else:
+                outcome = run_call(work) if plan.is_parameter else self.executor.submit(work)
         except KeyboardInterrupt as interrupt:  # it came in the moment between the function and its outcome
             entered.set(self.outer)
             outcome = Outcome(Code.CANCELLED, interrupt)
@@ -263,9 +268,10 @@ class Loop:
     def _expand(self, parent: int) -> None:
         """Make the children of a mapped call."""
         rows = self.rows
+        unfilled: dict[int, Exception] = {}
         try:
             columns = columns_of(
-                self.calls[parent], rows, self.parts, self.graph.splits, self._value, self.executor.fill
+                self.calls[parent], rows, self.parts, self.graph.splits, self._value, self.executor.fill, unfilled
             )
         except Exception as error:  # noqa: BLE001  iterating a person's value may raise anything
             rows.value[parent] = error
@@ -273,6 +279,7 @@ class Loop:
             return
         count = len(columns[0])
         children = rows.add_children(parent, count)
+        self.unfilled.update((children[index], error) for index, error in unfilled.items())
         rows.code[parent] = Code.RUNNING
         self.columns[parent] = columns
         call = self.calls[parent]
@@ -396,7 +403,9 @@ class Loop:
         if state is new:
             return False
         if new.is_finished() and not state.is_finished():
-            state = Failed(f"a state handler made a finished task {state.name}: let it return a finished state, or None")
+            state = Failed(
+                f"a state handler made a finished task {state.name}: let it return a finished state, or None"
+            )
         code = next((place for place, kind in enumerate(STATES) if isinstance(state, kind)), Code.FAILED)
         code = STATES.index(type(state)) if type(state) in STATES else code
         self.rows.code[row] = code

@@ -41,9 +41,7 @@ def elements(look: object, value: object) -> list[object]:
     return list(part)
 
 
-def _filled(
-    element: object, inputs: Sequence[object], fill: Callable[[object, Sequence[object]], object]
-) -> object:
+def _filled(element: object, inputs: Sequence[object], fill: Callable[[object, Sequence[object]], object]) -> object:
     if type(element) is Slot:
         return inputs[element.number]
     return element if holds(element, Fetch) else fill(element, inputs)  # a secret is fetched where the child runs
@@ -56,11 +54,12 @@ def columns_of(
     splits: Mapping[int, Sequence[object]],
     value_of: Callable[[int], object],
     fill: Callable[[object, Sequence[object]], object],
+    unfilled: dict[int, Exception],
 ) -> list[Column]:
     """The mapped inputs of `call`, all of one length.
 
     `parts` has the elements of values that are elsewhere, one part for each of the `splits`; `fill` fills a template
-    where its inputs are.
+    where its inputs are; what that raises goes to `unfilled`, by the number of the child whose failure it is.
 
     Raises: `ConfigError` for lengths that differ, and for an input that has no elements.
     """
@@ -68,7 +67,14 @@ def columns_of(
     for each in call.each or ():
         if each.call is None:
             inputs = [value_of(source.index) for source in call.inputs]
-            columns.append([_filled(element, inputs, fill) for element in each.elements])
+            column: list[object] = []
+            for index, element in enumerate(each.elements):
+                try:
+                    column.append(_filled(element, inputs, fill))
+                except Exception as error:  # noqa: BLE001  looking into a person's value may raise anything
+                    column.append(None)
+                    unfilled.setdefault(index, error)
+            columns.append(column)
             continue
         source = each.call.index
         if follows(each) and source in rows.children:

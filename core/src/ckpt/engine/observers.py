@@ -16,9 +16,9 @@ from ckpt import plugins
 from ckpt.arguments import Build, slots_in
 from ckpt.engine.maps import follows
 from ckpt.engine.plans import RunFacts
-from ckpt.task_records import Source, TaskRecord
 from ckpt.results import SafeResult
 from ckpt.states import Failed, Pending, State
+from ckpt.task_records import Source, TaskRecord
 
 if TYPE_CHECKING:
     from ckpt.calls import Call, CallPath
@@ -38,8 +38,7 @@ class Observers:
     def __init__(self, facts: RunFacts) -> None:
         self._facts = facts
         self._listeners = {
-            name: list(plugins.listeners(name))
-            for name in ("ckpt_run_started", "ckpt_task_changed", "ckpt_run_ended")
+            name: list(plugins.listeners(name)) for name in ("ckpt_run_started", "ckpt_task_changed", "ckpt_run_ended")
         }
         self._slots: dict[int, dict[str, tuple[int, ...]]] = {}
         """Per call, the slots of its inputs by argument."""
@@ -81,7 +80,6 @@ class Observers:
         now = datetime.now(UTC)
         if state.is_running():
             self._started.setdefault(row, now)
-        call = rows.calls[rows.call_of[row]]
         keep = rows.plans[rows.call_of[row]].keep
         error = rows.value[row] if state.is_failed() else None
         final = state.is_finished()

@@ -34,7 +34,8 @@ def run_call(work: Work) -> Outcome:
     token = entered.set(work)
     try:
         args = [inputs[a.number] if type(a) is Slot else resolve(a, inputs) for a in work.call.args]
-        kwargs = {name: resolve(a, inputs) for name, a in work.call.kwargs.items()}
+        given = work.call.kwargs
+        kwargs = {name: resolve(a, inputs) for name, a in given.items()} if given else {}
         if plan.timeout is None and not plan.is_async:
             value = plan.run(*args, **kwargs)
             if type(value) is CoroutineType:
@@ -77,7 +78,7 @@ def _stage(value: object, work: Work, keep: Keep) -> Staged:
     """Stage, trying again for a passing failure: the write alone, never the task."""
     slug = work.call.slug
     path = slug if work.index is None else f"{slug}[{work.index}]"
-    meta = Meta(run=work.facts.id, call=path, attempt=work.attempt)
+    meta = Meta(work.facts.id, path, None, None, work.attempt)
     key = keep.key(work)
     attempt = 0
     while True:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from ckpt.executors import Executor
 from ckpt.engine.plans import Code, Outcome
 from ckpt.engine.task_runner import run_call
+from ckpt.executors import Executor
 
 if TYPE_CHECKING:
     from ckpt.engine.plans import Work

@@ -143,7 +143,8 @@ def send(
         try:
             answers = list(handler.send([staged for _, staged in jobs]))
             if len(answers) != len(jobs):
-                raise Unsupported(f"{handler!r} answered {len(answers)} outcomes for {len(jobs)} values: mend its `send`")
+                said = f"{handler!r} answered {len(answers)} outcomes for {len(jobs)} values: mend its `send`"
+                raise Unsupported(said)  # noqa: TRY301  an outcome like the others
         except BaseException as error:  # noqa: BLE001  a plugin may raise anything; every value's outcome is recorded
             answers = [as_exception(error)] * len(jobs)
         attempt += 1
