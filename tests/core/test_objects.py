@@ -16,7 +16,15 @@ from typing import Any, BinaryIO, ClassVar
 import numpy as np
 import pytest
 
-from ckpt.errors import AccessDenied, ConfigError, CorruptRecord, NotFound, NotSerializable, StoreUnavailable
+from ckpt.errors import (
+    AccessDenied,
+    ConfigError,
+    CorruptRecord,
+    NotFound,
+    NotSerializable,
+    PluginNotFound,
+    StoreUnavailable,
+)
 from ckpt.handlers import JSON, Meta
 from ckpt.objects import ObjectResultHandler
 from ckpt.records import LARGE
@@ -226,6 +234,39 @@ def test_a_value_that_is_replaced_while_it_is_read_is_read_whole(handler: Memory
     store = memory(handler)
     store.__class__ = Replaced
     assert np.array_equal(handler.read("k"), LARGE_VALUE)  # type: ignore[arg-type]
+
+
+def test_a_value_that_is_replaced_there_and_back_while_it_is_read_is_read_whole(handler: MemoryHandler) -> None:
+    kept(handler, LARGE_VALUE, "k")
+    large = memory(handler).kept["k"]
+    kept(handler, "small", "k")
+    small = memory(handler).kept["k"]
+    memory(handler).kept["k"] = large
+
+    class Swapped(Memory):
+        def open_read(self, key: str) -> BinaryIO:
+            self.kept[key] = small
+            source = super().open_read(key)
+            self.kept[key] = large
+            return source
+
+    memory(handler).__class__ = Swapped
+    assert np.array_equal(handler.read("k"), LARGE_VALUE)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", ["notes.txt", "v1.2/of x.y z", "a.", "a/.hidden"])
+def test_a_key_of_a_persons_own_may_end_in_anything(
+    handler: MemoryHandler, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(name: str) -> type[Serializer]:
+        if name != "shout":
+            raise PluginNotFound(f"no installed plugin serves the serializer {name!r}")
+        return Shout
+
+    monkeypatch.setattr("ckpt.plugins.serializer_class", found)
+    assert handler.read(handler.write(["value"], key=key)) == ["value"]
+    bare = MemoryHandler("bare", serializer="shout")
+    assert bare.read(bare.write("value", key=key)) == "value"
 
 
 def test_errors_of_the_store_pass_unchanged(handler: MemoryHandler) -> None:

@@ -310,6 +310,30 @@ def test_a_listener_that_raises_changes_nothing_and_is_reported_once(caplog: pyt
     assert sum("broken listener" in record.getMessage() for record in caplog.records) == 1
 
 
+def test_a_listener_that_is_registered_again_is_told_again() -> None:
+    class Listener:
+        told = 0
+        broken = True
+
+        @ckpt.hookimpl
+        def ckpt_task_changed(self, run: Any, record: Any) -> None:
+            self.told += 1
+            if self.broken:
+                raise RuntimeError("broken listener")
+
+    with Flow("f") as f:
+        FunctionTask(lambda: 1, "t")()
+    listener = Listener()
+    for broken, told in ((True, 1), (False, 1 + 2)):
+        listener.broken = broken
+        plugins.register(listener)
+        try:
+            f.run()
+        finally:
+            plugins.unregister(listener)
+        assert listener.told == told
+
+
 # -- the states themselves
 
 ALL = [Pending, Retrying, Running, Success, Cached, Skipped, Mapped, Failed, TimedOut, TriggerFailed, Cancelled]

@@ -107,8 +107,11 @@ class Registry:
     def unregister(self, plugin: object) -> None:
         """Take an object away again; harmless when it is not there."""
         if self._manager.is_registered(plugin):
+            name = self._manager.get_name(plugin)
             self._manager.unregister(plugin)
             self._claims.clear()
+            # pluggy names an object by its id, which the next one may have.
+            self._silent -= {each for each in self._silent if each[0] == name}
 
     def claims(self, kind: Kind) -> Mapping[str, Mapping[type, str]]:
         """For each name, the classes that claim it and whose they are: one, if all is well."""
