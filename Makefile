@@ -13,13 +13,14 @@ PIP := $(PY) -m pip --disable-pip-version-check -qq
 STATED := Makefile pyproject.toml $(PROJECTS:%=%/pyproject.toml)
 DEMO_READY := $(VENV)/.ready-for-demo
 DEV_READY := $(VENV)/.ready-for-development
+DOCS_READY := $(VENV)/.ready-for-docs
 
 heading = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types arrows wheels bench dist format clean
+.PHONY: help demo test check lint types arrows wheels bench docs dist format clean
 
 help: ## list these commands
 	@echo 'ckpt keeps every value that a flow computes. Start here:'
@@ -36,7 +37,7 @@ test: $(DEV_READY) ## every test, in five minutes at most
 	$(call heading,tests)
 	@$(PY) -m pytest $(ARGS)
 
-check: lint types arrows test wheels ## all that CI runs: lint, format, types, import arrows, tests, wheels
+check: lint types arrows test wheels docs ## all that CI runs: lint, format, types, import arrows, tests, wheels, docs
 
 lint: $(DEV_READY) ## part of check: ruff, rules and format
 	$(call heading,lint: ruff check)
@@ -60,6 +61,11 @@ wheels: dist ## part of check: the wheels, tried in an environment of their own
 bench: $(DEV_READY) ## how fast, against doing the same by hand
 	@$(PY) benchmarks/run.py $(ARGS)
 
+docs: $(DOCS_READY) ## the documentation as a site, into build/site/; part of check
+	$(call heading,docs: sphinx)
+	@$(PY) -m sphinx --fresh-env --fail-on-warning --keep-going --quiet --doctree-dir build/doctrees docs build/site $(ARGS)
+	@echo 'build/site/index.html'
+
 dist: $(DEV_READY) ## the wheels of all packages, into dist/
 	$(call heading,wheels of all packages into dist/)
 	@rm -f dist/ckpt_*.whl
@@ -71,7 +77,7 @@ format: $(DEV_READY) ## put the code in shape
 	@$(PY) -m ruff format
 
 clean: ## remove what was built and cached, and the environment
-	rm -rf dist $(VENV)
+	rm -rf build dist $(VENV)
 	find . -type d \( -name __pycache__ -o -name '.*_cache' -o -name .hypothesis \) -prune -exec rm -rf {} +
 
 # The environment. A stamp tells what it is ready for, so a second run of a verb installs nothing; what is ready for
@@ -103,3 +109,8 @@ $(DEV_READY): $(STATED) | $(PY)
 	@$(PIP) install --group dev
 	@$(PIP) install --no-build-isolation -e 'core[cli,testing]' $(PROJECTS:%=-e ./%)
 	@touch $(DEMO_READY) $@
+
+$(DOCS_READY): $(STATED) | $(DEMO_READY)
+	@echo 'Installing what the docs need'
+	@$(PIP) install --group docs
+	@touch $@

@@ -17,30 +17,30 @@ from shapes import chain, fan_out
 from ckpt import Flow
 from ckpt_local import LocalResultHandler
 
-__all__ = ["rows"]
+__all__ = ["by_hand", "by_hand_durably", "kept", "rows"]
 
 TASKS = 1000
 
 
-def kept(make: Callable[..., Flow], durability: Literal["os", "disk"], place: Path) -> Took:
-    flow = make(TASKS, result_handler=LocalResultHandler(dir=place, durability=durability))
+def kept(make: Callable[..., Flow], durability: Literal["os", "disk"], place: Path, tasks: int = TASKS) -> Took:
+    flow = make(tasks, result_handler=LocalResultHandler(dir=place, durability=durability))
     return timed(lambda: finished(flow.run(checkpointing=True)))
 
 
-def by_hand(place: Path) -> Took:
+def by_hand(place: Path, tasks: int = TASKS) -> Took:
     """cloudpickle, temporary file, rename."""
     place.mkdir()
 
     def work() -> None:
         value = 0
-        for number in range(TASKS):
+        for number in range(tasks):
             value += 1
             write(f"{place}/{number}", cloudpickle.dumps(value), sync=False)
 
     return timed(work)
 
 
-def by_hand_durably(place: Path) -> Took:
+def by_hand_durably(place: Path, tasks: int = TASKS) -> Took:
     """The same with fdatasync, in a pool of four threads, and one fsync of the folder at the end."""
     place.mkdir()
 
@@ -48,7 +48,7 @@ def by_hand_durably(place: Path) -> Took:
         value = 0
         with ThreadPoolExecutor(4) as pool:
             writes = []
-            for number in range(TASKS):
+            for number in range(tasks):
                 value += 1
                 writes.append(pool.submit(write, f"{place}/{number}", cloudpickle.dumps(value), sync=True))
             for future in writes:

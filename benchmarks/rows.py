@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-__all__ = ["Row", "Seen", "Took", "timed"]
+__all__ = ["Row", "Seen", "Took", "level", "timed"]
 
 
 class Took(NamedTuple):
@@ -17,6 +19,12 @@ class Took(NamedTuple):
     seconds: float
     extra: float = 0.0
     """A second figure, for rows that have one: peak memory in arrays."""
+
+
+def level() -> None:
+    """Before each turn: what the turn before left to be written and collected must not be paid for in this one."""
+    os.sync()
+    gc.collect()
 
 
 def timed(work: Callable[[], object]) -> Took:

@@ -3,8 +3,10 @@
     python benchmarks/run.py [--quick] [--only TEXT] [--json FILE] [--folder DIR]
 
 Each row is measured in rounds, the work of ckpt and its floor in turn, and the median of the rounds' ratios counts:
-the machines are noisy, and only a ratio within one run means anything. Folders are new for each round and are deleted
-at the end: deleting in between makes the creation of later files several times slower.
+the machines are noisy, and only a ratio within one run means anything. Each round changes who begins, and nobody pays
+for what the one before left to be written or collected. Folders are new for each round and are deleted at the end:
+deleting in between makes the creation of later files several times slower. How ckpt compares with other libraries is
+measured by `peers.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import arrays
 import files
 import scheduling
 import starting
-from rows import Row, Seen
+from rows import Row, Seen, level
 
 
 def measure(row: Row, folder: Path, rounds: int) -> Seen:
@@ -33,13 +35,17 @@ def measure(row: Row, folder: Path, rounds: int) -> Seen:
     for number in range(-1, rounds):  # the first round warms up and does not count
         place = folder / f"{row.key}-{number}"
         place.mkdir()
-        theirs = row.floor(place / "floor") if row.floor else None
-        mine = row.work(place / "ckpt")
+        turns = {"ckpt": row.work, "floor": row.floor}
+        took = {}
+        for name in sorted(turns, reverse=number % 2 == 0):
+            if (work := turns[name]) is not None:
+                level()
+                took[name] = work(place / name)
         if number >= 0:
-            ours.append(mine.seconds)
-            extras.append(mine.extra)
-            if theirs is not None:
-                floors.append(theirs.seconds)
+            ours.append(took["ckpt"].seconds)
+            extras.append(took["ckpt"].extra)
+            if "floor" in took:
+                floors.append(took["floor"].seconds)
     ratios = [mine / theirs for mine, theirs in zip(ours, floors, strict=True)] if floors else []
     return Seen(
         row,
@@ -73,9 +79,8 @@ def main() -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     missed = [result.row.name for result in seen if result.verdict == "MISSED"]
-    print(
-        f"\n{len(seen)} rows in {time.monotonic() - started:.0f} s; {len(missed)} missed{': ' if missed else ''}{', '.join(missed)}"
-    )
+    told = f"{len(missed)} missed: {', '.join(missed)}" if missed else "none missed"
+    print(f"\n{len(seen)} rows in {time.monotonic() - started:.0f} s; {told}")
     facts = {
         "python": platform.python_version(),
         "machine": platform.machine(),

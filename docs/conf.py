@@ -20,11 +20,9 @@ release = ckpt.__version__
 extensions = ["myst_parser"]
 exclude_patterns = ["generate"]
 root_doc = "index"
+highlight_language = "text"  # of the drawings in docstrings; all else says what it is
 nitpicky = True
-# A page that somebody is still to write has its place in a table of contents as a pattern that finds nothing yet.
-suppress_warnings = ["toc.empty_glob"]
 
-myst_enable_extensions = ["attrs_block", "colon_fence"]
 myst_heading_anchors = 4
 
 html_theme = "furo"
@@ -38,11 +36,11 @@ html_css_files = ["ckpt.css"]
 pygments_style = "friendly"
 pygments_dark_style = "native"
 
-_FETCHED = re.compile(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"(?:https?:)?//[^>]*>|<link\b[^>]*\bhref=\"(?:https?:)?//[^>]*>")
+_FETCHED = re.compile(r"""<(?:(?:script|img|iframe|source)\b[^>]*\bsrc|link\b[^>]*\bhref)="(?:https?:)?//[^>]*>""")
 
 
 def _expand(app: Sphinx, page: str, source: list[str]) -> None:
-    source[0] = expand(source[0])
+    source[0] = expand(source[0], Path(app.env.doc2path(page)).parent)
 
 
 def _refuse_what_is_elsewhere(app: Sphinx, error: Exception | None) -> None:

@@ -15,7 +15,8 @@ GROUPS = {
     "Inside a task": ["context", "get_logger"],
     "Values": ["State", "Result", "SafeResult", "NoResult", "read", "Storage"],
     "For plugins: keeping values": [
-        "ResultHandler", "Stored", "ObjectResultHandler", "ObjectStore", "ObjectInfo", "ObjectWriter", "Serializer", "JSON",
+        "ResultHandler", "Stored", "ObjectResultHandler", "ObjectStore", "ObjectInfo", "ObjectWriter", "Serializer",
+        "JSON",
     ],
     "For plugins: running and remembering": ["Executor", "Ledger", "TaskRecord", "CallPath", "Identity", "hookimpl"],
     "Version": ["__version__"],
@@ -27,8 +28,8 @@ _OBJECTS = {
 }
 """Objects, with the class that says what they are."""
 _IN_WORDS = {
-    "JSON": "`None | bool | int | float | str | list[JSON] | dict[str, JSON]`: what the `json` module writes and reads back equal.",
-    "Identity": "Text: what makes two task runs the same computation. Nothing computes it yet; see the ledger, planned.",
+    "JSON": "`None | bool | int | float | str | list[JSON] | dict[str, JSON]`: what `json` reads back equal.",
+    "Identity": "Text: what makes two task runs the same computation. Nothing computes it yet; reuse is planned.",
     "hookimpl": "The mark on a hook that a plugin implements: `@ckpt.hookimpl`. See [the hooks](hooks.md).",
     "__version__": "The version of `ckpt-core`, as text.",
 }

@@ -6,9 +6,12 @@ import ast
 import dataclasses
 import inspect
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import ckpt.errors
+import ckpt.keys
+import ckpt.records
 import ckpt.states
 import ckpt.triggers
 from ckpt import plugins
@@ -23,11 +26,10 @@ def settings() -> str:
     parts = []
     for section, kind in SECTIONS.items():
         rows = [
-            (f"`{section}.{each.name}`", _code(str(each.type)), _default(each), _code(_variable(section, each.name)),
-             each.metadata["doc"])
+            (f"`{section}.{each.name}`", _kind(str(each.type)), _default(each), each.metadata["doc"])
             for each in dataclasses.fields(kind)
-        ]  # fmt: skip
-        parts += [f"## `[{section}]`", _table(("key", "type", "default", "variable", "what it says"), rows)]
+        ]
+        parts += [f"## `[{section}]`", _table(("key", "takes", "default", "what it says"), rows)]
     return "\n\n".join(parts)
 
 
@@ -36,17 +38,17 @@ def storage_options() -> str:
     parts = []
     for kind, cls in plugins.handler_classes().items():
         rows = [
-            (f"`{name}`", _code(str(each.annotation)), _code(repr(each.default)))
+            (f"`{name}`", _kind(str(each.annotation)), _code(repr(each.default).replace("'", '"')))
             for name, each in inspect.signature(cls).parameters.items()
             if "[type]" not in str(each.annotation)  # classes are given in code only
         ]
-        parts += [f"### `[storage.{kind}]`", _table(("option", "type", "default"), rows)]
+        parts += [f"### `[storage.{kind}]`", _table(("option", "takes", "default"), rows)]
     return "\n\n".join(parts)
 
 
 def errors() -> str:
     """The tree, and each class with its whole docstring."""
-    tree = inspect.getdoc(ckpt.errors) or ""
+    tree = _about(ckpt.errors)
     parts = [tree]
     for name in sorted(ckpt.errors.__all__):
         cls = getattr(ckpt.errors, name)
@@ -71,12 +73,12 @@ def hooks() -> str:
 
 def keys() -> str:
     """The fields of key templates."""
-    return inspect.getdoc(ckpt.keys) or ""
+    return _about(ckpt.keys)
 
 
 def record() -> str:
     """The layout of a record."""
-    return inspect.getdoc(ckpt.records) or ""
+    return _about(ckpt.records)
 
 
 def states() -> str:
@@ -86,14 +88,19 @@ def states() -> str:
         cls = getattr(ckpt.states, name)
         if isinstance(cls, type) and issubclass(cls, ckpt.State) and cls is not ckpt.State:
             rows.append((f"`{name}`", _first(cls), cls.color))
-    return f"{inspect.getdoc(ckpt.states)}\n\n{_table(('state', 'means', 'colour'), rows)}"
+    return f"{_about(ckpt.states)}\n\n{_table(('state', 'means', 'colour'), rows)}"
 
 
 def triggers() -> str:
     """Each trigger."""
     functions = [(name, getattr(ckpt.triggers, name)) for name in ckpt.triggers.__all__ if name != "Trigger"]
     rows = [(f"`{name}`", _first(function)) for name, function in functions]
-    return f"{inspect.getdoc(ckpt.triggers)}\n\n{_table(('trigger', 'means'), rows)}"
+    return f"{_about(ckpt.triggers)}\n\n{_table(('trigger', 'means'), rows)}"
+
+
+def _about(module: ModuleType) -> str:
+    """The docstring of a module as Markdown; its drawings are indented and stay so."""
+    return (module.__doc__ or "").strip()
 
 
 def _default(each: dataclasses.Field[Any]) -> str:
@@ -102,8 +109,30 @@ def _default(each: dataclasses.Field[Any]) -> str:
     return "not set" if each.default is None else _code(repr(each.default).replace("'", '"'))
 
 
-def _variable(section: str, name: str) -> str:
-    return f"CKPT__{section}__{name}".upper()
+_WORDS = {
+    "bool": "`true`, `false`",
+    "float": "a number",
+    "int": "a whole number",
+    "str": "text",
+    "os.PathLike[str]": "",
+    "tuple[str, ...]": "a list of names",
+    "None": "",
+}
+"""What a person writes for a value of these types."""
+
+
+def _kind(annotation: str) -> str:
+    """What a person may write, from the annotation: the words of a `Literal`, and a word for each other type.
+
+    Raises: `KeyError` for a type that nobody has found a word for.
+    """
+    kinds: list[str] = []
+    for one in annotation.split(" | "):
+        if one.startswith("Literal["):
+            kinds += [_code(word.replace("'", '"')) for word in one[len("Literal[") : -1].split(", ")]
+        else:
+            kinds.append(_WORDS[one])
+    return ", ".join(filter(None, kinds))
 
 
 def _first(thing: object) -> str:

@@ -75,40 +75,38 @@ def is_dataclass(node: ast.ClassDef) -> bool:
 
 
 def signature(name: str, function: ast.FunctionDef | ast.AsyncFunctionDef, *, bound: bool = False) -> str:
-    """The call as it stands in the source, without `self`; on several lines where it is long."""
-    arguments = function.args
-    if bound:
-        arguments = ast.arguments(
-            posonlyargs=arguments.posonlyargs, args=arguments.args[1:], vararg=arguments.vararg,
-            kwonlyargs=arguments.kwonlyargs, kw_defaults=arguments.kw_defaults, kwarg=arguments.kwarg,
-            defaults=arguments.defaults,
-        )  # fmt: skip
-    inside = ast.unparse(arguments)
-    answer = f" -> {ast.unparse(function.returns)}" if function.returns is not None and bound is not None else ""
-    if function.name == "__init__":
-        answer = ""
-    line = f"{name}({inside}){answer}"
+    """The call as it stands in the source, `bound` without `self`; on several lines where it is long."""
+    parts = list(_arguments(function.args))[bound:]
+    returns = f" -> {ast.unparse(function.returns)}" if function.returns and function.name != "__init__" else ""
+    line = f"{name}({', '.join(parts)}){returns}"
     if len(line) <= _WIDTH:
         return line
-    return f"{name}(\n" + "".join(f"    {part},\n" for part in _split(inside)) + f"){answer}"
+    return f"{name}(\n" + "".join(f"    {part},\n" for part in parts) + f"){returns}"
 
 
-def _split(arguments: str) -> Iterator[str]:
-    """The arguments one by one: commas inside brackets and quotes do not end one."""
-    depth, start, quote = 0, 0, ""
-    for place, letter in enumerate(arguments):
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "'\"":
-            quote = letter
-        elif letter in "([{":
-            depth += 1
-        elif letter in ")]}":
-            depth -= 1
-        elif letter == "," and not depth:
-            yield arguments[start:place].strip()
-            start = place + 1
-    yield arguments[start:].strip()
+def _arguments(arguments: ast.arguments) -> Iterator[str]:
+    """Each argument as one writes it, the bare `*` and `/` included."""
+    plain = [*arguments.posonlyargs, *arguments.args]
+    defaults = [None] * (len(plain) - len(arguments.defaults)) + list(arguments.defaults)
+    for number, (argument, default) in enumerate(zip(plain, defaults, strict=True), 1):
+        yield _argument(argument, default)
+        if number == len(arguments.posonlyargs):
+            yield "/"
+    if arguments.vararg:
+        yield f"*{_argument(arguments.vararg)}"
+    elif arguments.kwonlyargs:
+        yield "*"
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        yield _argument(argument, default)
+    if arguments.kwarg:
+        yield f"**{_argument(arguments.kwarg)}"
+
+
+def _argument(argument: ast.arg, default: ast.expr | None = None) -> str:
+    kind = f": {ast.unparse(argument.annotation)}" if argument.annotation else ""
+    if default is None:
+        return f"{argument.arg}{kind}"
+    return f"{argument.arg}{kind}{' = ' if kind else '='}{ast.unparse(default)}"
 
 
 def _is_overload(node: Definition) -> bool:

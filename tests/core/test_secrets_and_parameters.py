@@ -245,3 +245,11 @@ def test_a_default_is_not_changed_by_a_run_that_is_given_another() -> None:
     assert f.run(x=[2]).result[x].result == [2]
     assert f.run().result[x].result == [1]
     assert ckpt.context.__class__.__name__ == "Context"
+
+
+def test_a_task_called_outside_a_flow_gets_the_text_of_a_secret(secret: Secret) -> None:
+    @task
+    def length(first: str, second: str = "") -> int:
+        return len(first) + len(second)
+
+    assert length(secret, second=secret) == 2 * len(secret.get())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from ckpt.states import (
     TriggerFailed,
 )
 from ckpt.tasks import FunctionTask
+from ckpt_local import LocalResultHandler
 
 pytestmark = pytest.mark.usefixtures("plain")
 
@@ -424,3 +426,19 @@ def test_the_state_of_a_flow_travels_also_with_an_exception_that_does_not() -> N
 def test_every_state_is_exported() -> None:
     assert {kind.__name__ for kind in ALL} <= set(states.__all__)
     assert Result(1).value == 1
+
+
+def test_a_value_that_a_state_handler_gave_has_no_safe_value_of_another(tmp_path: Path) -> None:
+    def replace(subject: Any, old: State, new: State) -> State | None:
+        return Success("better", 42) if new.is_successful() else None
+
+    @task(state_handlers=[replace], result_handler=LocalResultHandler(dir=tmp_path))
+    def one() -> int:
+        return 1
+
+    with Flow("replaced") as flow:
+        call = one()
+    state = flow.run(checkpointing=True).result[call]
+    assert state.result == 42
+    assert state.safe_value is NoResult
+    assert pickle.loads(pickle.dumps(state)).result == 42

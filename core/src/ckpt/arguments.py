@@ -15,7 +15,20 @@ from typing import Any
 
 from ckpt.errors import ConfigError, NotFound
 
-__all__ = ["Build", "Fetch", "Later", "Look", "Secret", "Slot", "abstract", "holds", "resolve", "slots_in", "unmapped"]
+__all__ = [
+    "Build",
+    "Fetch",
+    "Later",
+    "Look",
+    "Secret",
+    "Slot",
+    "abstract",
+    "fetched",
+    "holds",
+    "resolve",
+    "slots_in",
+    "unmapped",
+]
 
 
 class unmapped:  # noqa: N801  a marker that reads as a verb in a call: f.map(xs, y=unmapped(3))
@@ -74,6 +87,11 @@ class Secret:
 
     def __repr__(self) -> str:
         return f"Secret({self.reference!r})"
+
+
+def fetched(value: object) -> object:
+    """The text of a secret; anything else as it is. For a task that is called outside a flow."""
+    return value.get() if isinstance(value, Secret) else value
 
 
 class Slot:

@@ -11,7 +11,6 @@ import io
 import logging
 import os
 import threading
-import uuid
 from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -102,6 +101,8 @@ class ObjectResultHandler(ResultHandler):
 
     def write(self, value: object, *, key: str | None = None) -> JSON:
         if key is None:
+            import uuid
+
             today = datetime.now(UTC)
             parts = (self.prefix, f"{today:%Y/%m/%d}", f"{uuid.uuid4().hex}{self.suffix}")
             key = "/".join(part for part in parts if part)
@@ -148,14 +149,14 @@ class ObjectResultHandler(ResultHandler):
         if bare is not None and (name is not None or not is_record(self._start(key))):
             return self._read_bare(key, bare, digest, size)
         known = self.objects.head(key).size if size is None else size
-        while True:
-            try:
-                return self._read_record(key, known, digest, pinned=size is not None)
-            except CorruptRecord:
-                # Without a safe value the object may have been replaced since the head was asked for.
-                if size is not None or (now := self.objects.head(key).size) == known:
-                    raise
-                known = now
+        try:
+            return self._read_record(key, known, digest, pinned=size is not None)
+        except CorruptRecord:
+            # A small one was read at once, and a safe value says what has to be there.
+            if known < LARGE or size is not None:
+                raise
+            # This one may have been replaced, and more than once, since the head was asked for: one request decides.
+            return read_record(self.objects.get(key), key=key, digest=digest)
 
     def _read_record(self, key: str, size: int, digest: str | None, *, pinned: bool) -> object:
         if size >= LARGE:

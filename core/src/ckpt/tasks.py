@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, NoReturn, overload
 
 from ckpt import building, triggers
+from ckpt.arguments import fetched
 from ckpt.calls import Call
 from ckpt.errors import ConfigError
 from ckpt.handlers import ResultHandler
@@ -139,7 +140,7 @@ class Task:
         """
         flow = building.current()
         if flow is None:
-            return self.run(*args, **kwargs)
+            return self.run(*map(fetched, args), **{name: fetched(value) for name, value in kwargs.items()})
         return flow.add_call(self, args, kwargs, upstream=upstream_tasks, mapped=False)
 
     def map(self, /, *args: Any, upstream_tasks: Sequence[Call] = (), **kwargs: Any) -> Any:

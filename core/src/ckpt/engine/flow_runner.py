@@ -89,6 +89,9 @@ def run_flow(
         with interruptible(loop, in_thread=isinstance(runs_on, LocalExecutor)):
             rows = loop.run()
         orderly = not loop.running
+    except BaseException as error:  # a second Ctrl-C, or a fault of ckpt: listeners hear of the end all the same
+        observers.run_ended(Cancelled(f"given up: {type(error).__name__}"))
+        raise
     finally:
         runs_on.close(kill=not orderly)
     state = verdict(flow, rows, loop.interrupted, on_write_error)

@@ -412,6 +412,7 @@ class Loop:
         self.rows.messages[row] = state.message
         if state.kept is not new.kept and (state.kept.is_loaded or new.is_running()):
             self.rows.value[row] = state.kept.value
+            self.rows.stored[row] = None  # what was kept is another value
         if code < Code.SUCCESS or new.is_finished():
             return False
         self._finish_quietly(row)

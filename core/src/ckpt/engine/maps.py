@@ -80,7 +80,8 @@ def columns_of(
         if follows(each) and source in rows.children:
             columns.append(rows.children[source])
             continue
-        if rows.code[source] not in (Code.SUCCESS, Code.CACHED, Code.MAPPED, Code.RUNNING):
+        has_value = rows.code[source] in (Code.SUCCESS, Code.CACHED, Code.MAPPED, Code.RUNNING)
+        if not has_value and source not in rows.write_errors:  # what is not kept was computed all the same
             raise ConfigError(f"nothing to map over: {each.call.slug} has no value")
         value = value_of(source)
         if isinstance(value, Held) and source in rows.children:

@@ -153,11 +153,13 @@ class _Worker:
             f"import sys; sys.path[:] = {sys.path!r}; from ckpt.engine.worker import serve; "
             f"serve({theirs.fileno()}, {os.getpid()})"
         )
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the worker unblocks it when it is ready
         try:
             self._process = subprocess.Popen(  # noqa: S603  our own interpreter and our own code
                 [sys.executable, "-c", code], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
             )
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
         self._pipe.send_bytes(program)
 

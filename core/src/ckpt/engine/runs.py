@@ -127,7 +127,10 @@ class Rows:
             return f"failed: {self.write_errors[row]}"
         if row in self.children or self.code[row] not in (Code.SUCCESS, Code.CACHED):
             return ""
-        return "off" if self.calls[self.call_of[row]].task.checkpoint else "opted out"
+        call = self.call_of[row]
+        if self.plans[call].keep is not None:
+            return "not kept: a state handler gave another value"
+        return "off" if self.calls[call].task.checkpoint else "opted out"
 
     def failed(self, row: int) -> bool:
         """Did the row fail, or a child of it?"""

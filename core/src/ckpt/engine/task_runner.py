@@ -78,7 +78,7 @@ def _stage(value: object, work: Work, keep: Keep) -> Staged:
     """Stage, trying again for a passing failure: the write alone, never the task."""
     slug = work.call.slug
     path = slug if work.index is None else f"{slug}[{work.index}]"
-    meta = Meta(work.facts.id, path, None, None, work.attempt)
+    meta = Meta(run=work.facts.id, call=path, attempt=work.attempt)
     key = keep.key(work)
     attempt = 0
     while True:

@@ -34,6 +34,7 @@ __all__ = ["serve"]
 def serve(handle: int, parent: int) -> None:
     """Serve the process `parent` over the pipe `handle` until it closes the pipe or is gone."""
     signal.signal(signal.SIGINT, _interrupt)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     show_messages()
     pipe = open_pipe(handle)
