@@ -14,13 +14,15 @@ STATED := Makefile pyproject.toml $(PROJECTS:%=%/pyproject.toml)
 DEMO_READY := $(VENV)/.ready-for-demo
 DEV_READY := $(VENV)/.ready-for-development
 DOCS_READY := $(VENV)/.ready-for-docs
+PEERS := $(VENV)/peers
+PEERS_READY := $(PEERS)/.ready
 
 heading = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types arrows wheels bench docs dist format clean
+.PHONY: help demo test check lint types arrows wheels faults bench peers docs dist format clean
 
 help: ## list these commands
 	@echo 'ckpt keeps every value that a flow computes. Start here:'
@@ -58,8 +60,14 @@ wheels: dist ## part of check: the wheels, tried in an environment of their own
 	$(call heading,wheels in a clean environment)
 	@$(PY) -m pytest -m wheels tests/test_wheels.py
 
+faults: $(DEV_READY) ## kills, power losses, full disks, damage: every promise about kept values, put to the test
+	@$(PY) faults/run.py $(ARGS)
+
 bench: $(DEV_READY) ## how fast, against doing the same by hand
 	@$(PY) benchmarks/run.py $(ARGS)
+
+peers: $(PEERS_READY) ## how fast, against joblib and Prefect
+	@$(PEERS)/bin/python benchmarks/peers.py $(ARGS)
 
 docs: $(DOCS_READY) ## the documentation as a site, into build/site/; part of check
 	$(call heading,docs: sphinx)
@@ -113,4 +121,13 @@ $(DEV_READY): $(STATED) | $(PY)
 $(DOCS_READY): $(STATED) | $(DEMO_READY)
 	@echo 'Installing what the docs need'
 	@$(PIP) install --group docs
+	@touch $@
+
+# An environment of their own: they bring about a hundred packages, and what those ask for is not to bind ours.
+$(PEERS_READY): $(STATED) | $(PY)
+	@echo 'Installing ckpt, joblib and Prefect into $(PEERS)'
+	@$(PY) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check -qq install --upgrade 'pip>=25.1'
+	@$(PEERS)/bin/python -m pip -qq install --group peers
+	@$(PEERS)/bin/python -m pip -qq install --no-build-isolation $(PROJECTS:%=-e ./%)
 	@touch $@

@@ -17,7 +17,7 @@ from typing import Any
 __all__ = ["Line", "drawn"]
 
 WIDTH = 760
-LEFT, RIGHT = 176, 520
+LEFT, RIGHT = 200, 520
 """Where the axis begins and ends."""
 ROW, HEAD = 30, 38
 
@@ -75,7 +75,7 @@ class Line:
 def drawn(lines: Sequence[Line]) -> str:
     """Return the picture as SVG."""
     ratios = [ratio for line in lines for ratio in line.ratios.values()]
-    low, high = math.floor(math.log10(min(ratios))), math.ceil(math.log10(max(ratios)))
+    low, high = math.log10(min(ratios) / 1.25), math.log10(max(ratios) * 1.25)
 
     def at(ratio: float) -> float:
         return round(LEFT + (RIGHT - LEFT) * (math.log10(ratio) - low) / (high - low), 1)
@@ -85,7 +85,7 @@ def drawn(lines: Sequence[Line]) -> str:
         f'<rect class="card" x="0.5" y="0.5" width="{WIDTH - 1}" height="{bottom + 61}" rx="6"/>',
         text(20, 30, "What a trivial task costs when its value is kept in a file", "title"),
         text(20, 51, "times the cost of a loop by hand that promises the same; further left is cheaper", "quiet"),
-        *scale(range(low, high + 1), at, bottom),
+        *scale(range(math.ceil(low), math.floor(high) + 1), at, bottom),
     ]
     y = 66
     for promise, group in groupby(lines, key=lambda line: line.promise):

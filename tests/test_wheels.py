@@ -136,3 +136,9 @@ def test_the_command_says_its_version_and_its_plugins(with_command: Environment)
 def test_the_command_runs_a_flow(with_command: Environment) -> None:
     (with_command.folder / "flow.py").write_text(FLOW)
     with_command.output("ckpt", "run", "flow.py", "--storage", f"file://{with_command.folder}/kept")
+
+
+def test_the_command_makes_the_package_of_a_plugin(with_command: Environment) -> None:
+    for option in ("--objects", "--two-methods"):
+        with_command.output("ckpt", "new-plugin", "tape", option, "--folder", f"tape{option}")
+        assert "ckpt_tape" in (with_command.folder / f"tape{option}" / "pyproject.toml").read_text()

@@ -167,7 +167,7 @@ class TestRead:
         ("arguments", "said"),
         [
             (["no/such/key.ckpt"], "set flows.storage"),
-            (["s3://bucket/key"], "pip install ckpt-s3"),
+            (["ftp://host/key"], "pip install ckpt-ftp"),
             (["{not json"], "not a safe result in JSON"),
             (["x", "--json"], "--json goes with --meta"),
             (["x", "--meta", "--raw"], "take one of them"),

@@ -474,3 +474,9 @@ def test_a_broken_record_never_reaches_the_store(handler: MemoryHandler) -> None
         with pytest.raises(NotSerializable):
             handler.store(value, key="k", meta=Meta())
     assert MemoryHandler.stores.get("one", Memory()).kept == {}
+
+
+def test_a_key_that_could_not_be_read_is_not_written(handler: MemoryHandler) -> None:
+    with pytest.raises(ConfigError, match="text keys"):
+        handler.write("value", key="")
+    assert MemoryHandler.stores.get("one", Memory()).kept == {}

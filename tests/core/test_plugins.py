@@ -156,7 +156,7 @@ def test_what_is_not_installed_is_named_with_its_pip_line(site: Site) -> None:
     site.handler("ckpt-tape", "TapeHandler", "tape")
     done = site.run(
         """
-        for name in ("s3", "gs", "az", "sftp", "tap"):
+        for name in ("ftp", "gs", "az", "sftp", "tap"):
             tell(lambda: plugins.handler_class(name))
         tell(lambda: plugins.handler_from_spec({"type": "gcs", "bucket": "b"}))
         tell(lambda: plugins.match(Storage.parse("gs://bucket"), config.load()))
@@ -167,7 +167,9 @@ def test_what_is_not_installed_is_named_with_its_pip_line(site: Site) -> None:
     )
     said = done.stdout.splitlines()
     assert all(line.startswith("PluginNotFound: no installed plugin serves the ") for line in said)
-    for line, package in zip(said, ["s3", "gcs", "azure", "sftp", "tap", "gcs", "gcs", "dask", "msgpack"], strict=True):
+    for line, package in zip(
+        said, ["ftp", "gcs", "azure", "sftp", "tap", "gcs", "gcs", "dask", "msgpack"], strict=True
+    ):
         assert f"pip install ckpt-{package} (installed: " in line
     assert "installed: tape" in said[0]
     assert "did you mean 'tape'" in said[4]

@@ -61,7 +61,7 @@ def test_a_large_array_is_streamed_and_comes_back(tmp_path: Path) -> None:
 
 def test_small_values_travel_behind_the_flow_only_where_the_disk_is_waited_for(tmp_path: Path) -> None:
     behind, inline = LocalResultHandler(tmp_path), LocalResultHandler(tmp_path, durability="os")
-    assert (behind.writers, behind.batch, inline.writers) == (2, 64, 0)
+    assert (behind.writers, behind.batch, inline.writers) == (4, 64, 0)
     staged = [behind.stage(number, key=f"{number}.ckpt", meta=Meta()) for number in range(3)]
     assert list(tmp_path.glob("*.ckpt")) == []
     assert behind.send(staged) == [None] * 3

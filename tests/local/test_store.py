@@ -287,6 +287,12 @@ def test_the_root_may_be_or_lie_behind_a_symbolic_link(tmp_path: Path) -> None:
         LocalStore(tmp_path / "nowhere").put("key", b"value")
 
 
+def test_a_link_to_nothing_above_the_root_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    with pytest.raises(ConfigError, match="link is a symbolic link to nothing: make '.*nothing'"):
+        LocalStore(tmp_path / "link/a/root").put("key", b"")
+
+
 def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     for store in (LocalStore(tmp_path / "file"), LocalStore(tmp_path / "file/below")):
@@ -477,3 +483,43 @@ def test_no_error_of_the_system_gets_out(tmp_path: Path, monkeypatch: pytest.Mon
         assert str(tmp_path) in str(raised.value)
         assert isinstance(raised.value.__cause__, OSError)
         assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
+
+
+def test_a_disk_that_fails_while_a_file_is_read_is_an_error_of_ckpt() -> None:
+    with LocalStore("/proc/self").open_read("mem") as source:  # opens, and cannot be read at its start
+        for read in (source.read, lambda: source.read(5), lambda: source.readinto(bytearray(5))):  # type: ignore[attr-defined]
+            with pytest.raises(StoreUnavailable, match="'mem' in /proc/self: the disk reported an error"):
+                read()
+
+
+def test_a_file_whose_mode_cannot_be_set_is_closed_and_gone(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put("key", b"old")
+    before = open_files()
+
+    def broken(fd: int, mode: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fchmod", broken)
+        with pytest.raises(StoreUnavailable):
+            store.put("key", b"new")
+    assert open_files() == before
+    assert files(Path(store.dir)) == {"key": b"old"}
+
+
+def test_a_file_of_a_batch_that_cannot_be_closed_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LocalStore(tmp_path)
+    store.put("key", b"")
+    before, close, refusals = open_files(), os.close, iter([True])
+
+    def refusing(fd: int) -> None:
+        close(fd)
+        if next(refusals, False):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "close", refusing)
+        first, *others = store.put_many([(f"{number}", b"value") for number in range(5)])
+    assert isinstance(first, StoreUnavailable)
+    assert others == [None] * 4
+    assert open_files() == before

@@ -175,7 +175,8 @@ def _opened(value: object, find: Callable[[object], object | None]) -> tuple[Seq
             raise TypeError(f"a call in a {kind.__name__} is not replaced by its value: use a list, tuple or dict")
         return None
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)]
+        fields = [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)]
+        names = list(dict.fromkeys([*fields, *getattr(value, "__dict__", ())]))
         return names, [getattr(value, name) for name in names]
     return None
 

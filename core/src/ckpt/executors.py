@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ckpt.engine.graph import Graph
     from ckpt.engine.plans import Outcome, Plan, RunFacts, Work
 
-__all__ = ["Executor"]
+__all__ = ["Executor", "check_executor"]
 
 
 class Executor(ABC):
@@ -81,3 +81,14 @@ class Executor(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({'' if self.workers is None else f'workers={self.workers}'})"
+
+
+def check_executor(owner: str, executor: object) -> None:
+    """Refuse what is no executor, where it is given.
+
+    Raises: `ConfigError` naming the owner, and the object to give instead of a class.
+    """
+    if isinstance(executor, type):
+        raise ConfigError(f"{owner}: executor is a class; give an object: {executor.__name__}()")
+    if executor is not None and not isinstance(executor, str | Executor):
+        raise ConfigError(f"{owner}: executor is {executor!r}; give a name such as 'threads', or an Executor object")

@@ -12,9 +12,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from ckpt import building
+from ckpt.arguments import Secret
 from ckpt.calls import Call, inputs_of
 from ckpt.errors import ConfigError
-from ckpt.executors import Executor
+from ckpt.executors import Executor, check_executor
 from ckpt.handlers import ResultHandler
 from ckpt.keys import component, slug
 from ckpt.logs import show_messages
@@ -55,8 +56,7 @@ class Flow:
         if not str(name).strip():
             raise ConfigError(f"a flow has a name: Flow('my flow'), not Flow({name!r})")
         check_handler(f"flow {name!r}", result_handler)
-        if isinstance(executor, type):
-            raise ConfigError(f"flow {name!r}: executor is a class; give an object: {executor.__name__}()")
+        check_executor(f"flow {name!r}", executor)
         self.name = name
         self.result_handler = result_handler
         if not isinstance(storage, str | Storage | None):
@@ -167,6 +167,8 @@ class Flow:
         Raises: `ConfigError` (a cycle, a missing or unknown parameter, a setting that cannot be right),
         `PluginNotFound`, `AccessDenied`, all before any task has run; `FlowInterrupted` after Ctrl-C.
         """
+        if parameters is not None and not isinstance(parameters, Mapping):
+            raise ConfigError(f"parameters is a mapping of names to values, not {parameters!r}: flow.run(name=value)")
         values = self.fill_parameters({**(parameters or {}), **more})
         if keep_values not in ("all", "terminal", "none"):
             raise ConfigError(f'keep_values is "all", "terminal" or "none", not {keep_values!r}')
@@ -197,6 +199,11 @@ class Flow:
                 there = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'none'}"
                 raise ConfigError(f"flow {self.name!r} has no parameter {name!r}: {there}")
         values = {name: given.get(name, parameter.default) for name, parameter in known.items()}
+        for name, value in values.items():
+            if isinstance(value, Secret):
+                raise ConfigError(
+                    f"parameter {name!r} is {value!r}, and a parameter is kept: give the Secret to the call itself"
+                )
         missing = [name for name, value in values.items() if value is NoResult]
         if missing:
             raise ConfigError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from ckpt.errors import CkptError, ConfigError, Unsupported
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ckpt.results import SafeResult
     from ckpt.storage import Storage
 
-__all__ = ["DEFAULT_TEMPLATE", "JSON", "Meta", "ResultHandler", "Staged", "Stored"]
+__all__ = ["DEFAULT_TEMPLATE", "JSON", "Meta", "ResultHandler", "Staged", "Stored", "unique_key"]
 
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 """Anything that the `json` module writes and reads back equal."""
@@ -148,7 +149,11 @@ class ResultHandler(ABC):
 
     def to_spec(self) -> dict[str, JSON]:
         """Describe the handler in plain JSON for another process; never a credential."""
-        return {"type": self.storage_type}
+        kind = getattr(self, "storage_type", None)
+        if not isinstance(kind, str):
+            name = type(self).__name__
+            raise ConfigError(f'{name} has no storage_type, the name in its specs: write `storage_type = "…"` in it')
+        return {"type": kind}
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, JSON]) -> Self:
@@ -164,6 +169,16 @@ class ResultHandler(ABC):
         raise Unsupported(f"{type(self).__name__} cannot delete values")
 
     def __repr__(self) -> str:
+        if not hasattr(self, "storage_type"):
+            return object.__repr__(self)
         spec = self.to_spec()
         options = ", ".join(f"{name}={value!r}" for name, value in spec.items() if name != "type")
         return f"{type(self).__name__}({options})"
+
+
+def unique_key(handler: ResultHandler) -> str:
+    """A key that nothing is kept under yet, for a value that belongs to no run: below the handler's prefix, by date."""
+    import uuid
+
+    parts = (handler.prefix, f"{datetime.now(UTC):%Y/%m/%d}", f"{uuid.uuid4().hex}{handler.suffix}")
+    return "/".join(part for part in parts if part)

@@ -182,7 +182,7 @@ def match(storage: Storage, settings: Settings) -> ResultHandler | None:
     if storage.type in WITHOUT_HANDLER and storage.type not in _claims(HANDLERS):
         logging.getLogger("ckpt").warning(
             "%s storage has no matching result handler, so it keeps no values: "
-            "set flows.storage to a place for values, such as local, or give the flow a result_handler",
+            "set flows.storage to a place for values, such as local",
             storage.type,
         )
         return None

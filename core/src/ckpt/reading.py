@@ -11,22 +11,25 @@ from typing import cast
 from ckpt.errors import ConfigError, NotFound
 from ckpt.handlers import JSON, ResultHandler
 from ckpt.results import Result, SafeResult
+from ckpt.states import State
 from ckpt.storage import Storage
 
 __all__ = ["locate", "read"]
 
-Readable = SafeResult | Result | Mapping[str, JSON] | str | os.PathLike[str]
+Readable = State | SafeResult | Result | Mapping[str, JSON] | str | os.PathLike[str]
 
 
 def read(what: Readable) -> object:
     """Return the value behind `what`, verified.
 
-    `what` is a `SafeResult` (or the dict or JSON text that it makes), a key in the configured storage, the path of a
-    file that `LocalResultHandler` wrote, or a URL (`s3://bucket/key`).
+    `what` is a `State`, a `SafeResult` (or the dict or JSON text that it makes), a key in the configured storage, the path
+    of a file that `LocalResultHandler` wrote, or a URL (`s3://bucket/key`).
 
     Raises: `NotFound`, `AccessDenied`, `CorruptRecord`, `PluginNotFound` with the pip line; `ConfigError` for a key
     when no storage is configured.
     """
+    if isinstance(what, State):
+        return what.result
     if isinstance(what, Result):
         return what.value
     return locate(what).read()
@@ -39,6 +42,8 @@ def locate(what: Readable) -> SafeResult:
     """
     if isinstance(what, SafeResult):
         return what
+    if isinstance(what, State):
+        what = what.kept
     if isinstance(what, Result):
         if isinstance(what.safe_value, SafeResult):
             return what.safe_value

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Final, Self, cast
 
 from ckpt.errors import ConfigError, NotSerializable, Unsupported
-from ckpt.handlers import JSON, Meta, ResultHandler, Stored
+from ckpt.handlers import JSON, Meta, ResultHandler, Stored, unique_key
 from ckpt.serializers import pickled, unpickle
 
 __all__ = ["Held", "NoResult", "NoResultType", "Result", "SafeResult"]
@@ -208,11 +208,11 @@ class Result:
             return self.safe_value
         if self.result_handler is None:
             raise Unsupported("this result has no handler to store with: Result(value, result_handler=…)")
-        if key is None:
-            self.safe_value = SafeResult(self.result_handler.write(self.value), self.result_handler)
-        else:
-            stored = self.result_handler.store(self.value, key=key, meta=Meta())
-            self.safe_value = SafeResult.of(stored, self.result_handler)
+        if self._value is NoResult:
+            raise Unsupported("this result was never produced, so there is nothing to store")
+        handler = self.result_handler
+        stored = handler.store(self.value, key=key or unique_key(handler), meta=Meta())
+        self.safe_value = SafeResult.of(stored, handler)
         return self.safe_value
 
     def to_result(self) -> Result:

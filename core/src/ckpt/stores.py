@@ -70,6 +70,8 @@ class ObjectStore(ABC):
     """How many threads may put at once behind a flow. 0: a put is as quick as handing it over, and is made in line."""
     batch: int = 1
     """How many puts one thread takes at once into `put_many`; more than 1 only where a batch shares a cost."""
+    reads: int = 1
+    """How often a record is read before its bytes count as corrupt; more than 1 where a network may change them."""
 
     @abstractmethod
     def put(self, key: str, data: Buffer, *, overwrite: bool = True) -> ObjectInfo:

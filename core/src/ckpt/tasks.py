@@ -42,19 +42,32 @@ def check_handler(owner: str, handler: object) -> None:
         raise ConfigError(f"{owner}: result_handler is {handler!r}; give an object such as JSONResultHandler()")
 
 
+_MOST = 31_536_000
+"""A year in seconds; nothing here is larger."""
+
+_NUMBERS: Mapping[str, tuple[str, float]] = {
+    "timeout": ("a positive number of seconds or a timedelta, a year at most", 1e-6),
+    "retry_delay": ("a number of seconds or a timedelta, 0 to a year", 0),
+    "max_retries": ("a whole number of further attempts, 0 or more", 0),
+    "retry_backoff": ("a factor, 0 or more", 0),
+    "retry_jitter": ("a fraction from 0 on", 0),
+}
+"""The settings that are numbers: what each is, and the least it may be."""
+
+
 def _check(name: str, given: Mapping[str, Any]) -> None:
     """Refuse settings that cannot be right, where they are given."""
     check_handler(f"task {name}", given.get("result_handler"))
-    for setting in ("timeout", "retry_delay"):
+    for setting, (what, least) in _NUMBERS.items():
         value = given.get(setting)
-        seconds = value.total_seconds() if isinstance(value, timedelta) else value
-        if seconds is not None and (not isinstance(seconds, int | float) or isinstance(seconds, bool)):
-            raise ConfigError(f"task {name}: {setting} is a number of seconds or a timedelta, not {value!r}")
-        if seconds is not None and (seconds < 0 or (setting == "timeout" and seconds == 0)):
-            raise ConfigError(f"task {name}: {setting} must be positive, not {value!r}")
-    retries = given.get("max_retries", 0)
-    if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
-        raise ConfigError(f"task {name}: max_retries is a number of further attempts, 0 or more, not {retries!r}")
+        number = value.total_seconds() if isinstance(value, timedelta) and "timedelta" in what else value
+        if value is None and (setting == "timeout" or setting not in given):
+            continue
+        kinds = int if setting == "max_retries" else int | float
+        if not isinstance(number, kinds) or isinstance(number, bool) or not least <= number <= _MOST:
+            raise ConfigError(f"task {name}: {setting} is {what}, not {value!r}")
+    if not isinstance(given.get("name", ""), str):
+        raise ConfigError(f"the name of a task is text, not {given['name']!r}")
     if isinstance(tags := given.get("tags"), str):
         raise ConfigError(f"task {name}: tags is a list of texts: tags=[{tags!r}]")
     if callable(handlers := given.get("state_handlers")):
@@ -152,6 +165,13 @@ class Task:
         if flow is None:
             return building.map_now(self.run, args, kwargs)
         return flow.add_call(self, args, kwargs, upstream=upstream_tasks, mapped=True)
+
+    def check(self) -> None:
+        """Refuse settings that cannot be right, also those that were set on the object later.
+
+        Raises: `ConfigError` naming the task and the setting.
+        """
+        _check(self.name, {setting: getattr(self, setting) for setting in (*_NUMBERS, "result_handler", "checkpoint")})
 
     @functools.cached_property
     def signature(self) -> inspect.Signature:

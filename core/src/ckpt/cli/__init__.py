@@ -4,6 +4,7 @@ command     the group, and what an error looks like     targets   FILE[:flow], a
 run         ckpt run                                    progress  what is shown while a flow runs
 explain     ckpt explain                                summary   what is said when it has ended
 read        ckpt read                                   output    tables, JSON, text that is safe to print
+new_plugin  ckpt new-plugin                         skeleton  the package that it makes
 config, plugins, completion: the commands of these names
 """
 

@@ -24,8 +24,8 @@ from ckpt.suggestions import nearest
 
 __all__ = ["command", "debug_option", "invoke"]
 
-_OURS = ("run", "explain", "read", "config", "plugins", "completion")
-"""Each is an object of its name in the module of its name here, imported when it is needed."""
+_OURS = ("run", "explain", "read", "config", "plugins", "new-plugin", "completion")
+"""Each is an object of its name in the module of its name here, imported when it is needed; `-` becomes `_`."""
 
 _USAGE = (ConfigError, PluginNotFound, PluginBroken)
 """Errors of what was asked for, not of what came of it."""
@@ -62,7 +62,8 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _OURS:
-            found: click.Command = getattr(importlib.import_module(f"ckpt.cli.{cmd_name}"), cmd_name)
+            name = cmd_name.replace("-", "_")
+            found: click.Command = getattr(importlib.import_module(f"ckpt.cli.{name}"), name)
             return found
         return self._of_plugins().get(cmd_name)
 

@@ -121,12 +121,13 @@ def decide(flow: Flow, settings: Settings, checkpointing: bool | None = None) ->
     if matched is not None:
         return Decision(True, f"{said} is auto, and the storage {storage} has a handler", flow.calls, choices)
     given = sum(choice.level in ("task", "flow", "global") for choice in choices)
-    if given and storage is None:
+    if given:
         log.warning(
-            "checkpointing is off: %d task%s a result handler, but no storage is configured; "
+            "checkpointing is off: %d task%s a result handler, but %s; "
             "switch it on with the setting flows.checkpointing = true",
             given,
             " has" if given == 1 else "s have",
+            "no storage is configured" if storage is None else f"the storage {storage} has none to match",
         )
     why = "no storage is configured" if storage is None else f"{storage} has no handler"
     return _nothing(flow, f"{said} is auto, and {why}", "off")

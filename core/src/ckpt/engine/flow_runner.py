@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import secrets
 import signal
@@ -21,8 +22,8 @@ from ckpt.engine.observers import Observers, handled
 from ckpt.engine.plans import Code, Keep, Plan, RunFacts
 from ckpt.engine.runs import FlowResults, Rows
 from ckpt.engine.threads import LocalExecutor, ThreadsExecutor
-from ckpt.errors import ConfigError, FlowInterrupted, PluginNotFound
-from ckpt.executors import Executor
+from ckpt.errors import FlowInterrupted, PluginNotFound
+from ckpt.executors import Executor, check_executor
 from ckpt.handlers import ResultHandler
 from ckpt.keys import KeyTemplate, map_part
 from ckpt.states import Cancelled, Failed, Pending, Running, State, Success
@@ -53,7 +54,9 @@ def run_flow(
     settings = config.load()
     decision = decide(flow, settings, checkpointing)
     chosen = executor or flow.executor or settings.flows.executor
-    runs_on = make_executor(chosen, settings.flows.workers) if isinstance(chosen, str) else chosen
+    check_executor(f"flow {flow.name!r}", chosen)
+    # A copy, since the object may be in use by another run at the same time.
+    runs_on = make_executor(chosen, settings.flows.workers) if isinstance(chosen, str) else copy.copy(chosen)
     facts = RunFacts(
         id=new_run_id(),
         flow=flow.name,
@@ -82,10 +85,14 @@ def run_flow(
         drain_seconds=settings.flows.drain_seconds,
     )
     observers.run_started()
-    handled(flow.state_handlers, flow, Pending(), Running())
-    runs_on.start()
+    started = handled(flow.state_handlers, flow, Pending(), Running())
+    if started.is_finished():  # a handler has decided before anything ran
+        state = type(started)(started.message, FlowResults(loop.rows))
+        observers.run_ended(state)
+        return state
     orderly = False
     try:
+        runs_on.start()
         with interruptible(loop, in_thread=isinstance(runs_on, LocalExecutor)):
             rows = loop.run()
         orderly = not loop.running
@@ -152,6 +159,7 @@ def make_plans(calls: Sequence[Call], decision: Decision, facts: RunFacts) -> li
 
     def plan(call: Call, choice: Choice) -> Plan:
         task = call.task
+        task.check()
         run: Callable[..., Any] = partial(_given, facts.parameters[task.name]) if call.is_parameter else task.run
         fallback = keep(task, choice.fallback, choice.fallback_level)
         return Plan(
@@ -167,12 +175,7 @@ def make_plans(calls: Sequence[Call], decision: Decision, facts: RunFacts) -> li
         if id(call.task) not in plans:
             plans[id(call.task)] = plan(call, choice)
         kept = plans[id(call.task)].keep
-        if call.is_mapped and kept is not None and "map" not in kept.template.fields:
-            raise ConfigError(
-                f"key template {kept.template.text!r} of {kept.handler!r} gives all values of the mapped task "
-                f"{call.slug} the same key: put {{map}} into it"
-            )
-        if call.is_mapped and (kept := plans[id(call.task)].keep) is not None:
+        if call.is_mapped and kept is not None:
             kept.template.render(map_part(0, 1), call=call.slug, order=call.index, tags=())  # refuses one without {map}
     return [plans[id(call.task)] for call in calls]
 

@@ -83,7 +83,7 @@ class Loop:
         """Per expanded mapped call, what each of its children gets whole."""
         self.unfilled: dict[int, Exception] = {}
         """Per child whose element of a list given in the flow could not be looked up, the reason."""
-        self.parts: dict[int, Sequence[Sequence[object] | str]] = {}
+        self.parts: dict[int, Sequence[Sequence[object] | Exception]] = {}
         """Per row whose value is elsewhere, the elements of its parts that are mapped over."""
         self.uncomputed: dict[int, int] = {}
         self.unfinished: dict[int, int] = {}
@@ -249,7 +249,10 @@ class Loop:
         more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
         blame = f"; upstream failed: {', '.join(failed[:5])}{more}" if failed else ""
         name = getattr(task.trigger, "__name__", repr(task.trigger))
-        self._finish(row, Code.TRIGGER_FAILED, f"trigger {name}{why or ' was not met'}{blame}")
+        message = f"trigger {name}{why or ' was not met'}{blame}"
+        if why:
+            self.observers.failed(self.rows.path(row), message)
+        self._finish(row, Code.TRIGGER_FAILED, message)
         return True
 
     def _ahead(self, row: int) -> list[int]:
@@ -325,13 +328,12 @@ class Loop:
             if code == Code.CANCELLED:
                 self.interrupt()
             self.rows.value[row] = error if code in (Code.FAILED, Code.TIMED_OUT) else NoResult
-            if isinstance(error, Exception) and code in (Code.FAILED, Code.TIMED_OUT):
-                self.observers.failed(self.rows.path(row), error)
             self._finish(row, code, said(error) if code == Code.FAILED else str(error) or _BARE[code])
 
     def _retry(self, row: int, attempt: int, outcome: Outcome) -> None:
         task = self._task(row)
-        delay = (task.seconds("retry_delay") or 0.0) * task.retry_backoff ** (attempt - 1)
+        growth = min(task.retry_backoff ** min(attempt - 1, 64), 1e9)  # 1e9 times any delay is past the longest one
+        delay = min((task.seconds("retry_delay") or 0.0) * growth, _LONGEST_DELAY)
         delay = max(0.0, delay * (1 + task.retry_jitter * random.uniform(-1, 1)))  # noqa: S311  spreads load only
         self.rows.attempts[row] = attempt + 1
         self.rows.code[row] = Code.RETRYING
@@ -386,13 +388,19 @@ class Loop:
         rows.code[row] = code
         if message:
             rows.messages[row] = message
-        call = rows.call_of[row]
-        if self.observed[call]:
+        if code in (Code.FAILED, Code.TIMED_OUT):
+            self.observers.failed(rows.path(row), message, None if row in rows.write_errors else rows.value[row])
+        if self.observed[rows.call_of[row]]:
             self._replaced(row, rows.state(row))
+        self._settle(row)
+
+    def _settle(self, row: int) -> None:
+        """Free what waited for a row that is final, and end its mapped call with the last child."""
+        call = self.rows.call_of[row]
         self._release(row)
         if row != call:
             self.unfinished[call] -= 1
-            if not self.unfinished[call] and rows.code[call] < Code.SUCCESS:
+            if not self.unfinished[call] and self.rows.code[call] < Code.SUCCESS:
                 self._finish(call, Code.MAPPED, "")
         elif self.keep_values != "all":
             self._drop_unread(call)
@@ -415,17 +423,8 @@ class Loop:
             self.rows.stored[row] = None  # what was kept is another value
         if code < Code.SUCCESS or new.is_finished():
             return False
-        self._finish_quietly(row)
+        self._settle(row)
         return True
-
-    def _finish_quietly(self, row: int) -> None:
-        """What `_finish` does after telling everybody."""
-        call = self.rows.call_of[row]
-        self._release(row)
-        if row != call:
-            self.unfinished[call] -= 1
-            if not self.unfinished[call]:
-                self._finish(call, Code.MAPPED, "")
 
     def _release(self, row: int) -> None:
         """Free what waits for this row. Once more for a row that failed after it was computed: spread the news."""
@@ -482,6 +481,8 @@ class Loop:
 
 
 _SIMPLE = frozenset({Code.SUCCESS, Code.CACHED})
+_LONGEST_DELAY = 86_400.0
+"""Seconds between two attempts, however they grow: a day."""
 _BARE = {Code.SKIPPED: "the task raised SKIP", Code.CANCELLED: "interrupted"}
 
 

@@ -50,7 +50,7 @@ def _filled(element: object, inputs: Sequence[object], fill: Callable[[object, S
 def columns_of(
     call: Call,
     rows: Rows,
-    parts: Mapping[int, Sequence[Sequence[object] | str]],
+    parts: Mapping[int, Sequence[Sequence[object] | Exception]],
     splits: Mapping[int, Sequence[object]],
     value_of: Callable[[int], object],
     fill: Callable[[object, Sequence[object]], object],
@@ -88,8 +88,8 @@ def columns_of(
             value = value.load()  # a part of the list of a mapped call; no worker has all of it
         if isinstance(value, Held):
             part = parts[source][splits[source].index(each.look)]
-            if isinstance(part, str):
-                raise ConfigError(part)
+            if isinstance(part, Exception):
+                raise part
             columns.append(part)
         else:
             columns.append(elements(each.look, value))

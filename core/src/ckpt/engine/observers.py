@@ -16,6 +16,7 @@ from ckpt import plugins
 from ckpt.arguments import Build, slots_in
 from ckpt.engine.maps import follows
 from ckpt.engine.plans import RunFacts
+from ckpt.errors import CkptError
 from ckpt.results import SafeResult
 from ckpt.states import Failed, Pending, State
 from ckpt.task_records import Source, TaskRecord
@@ -68,9 +69,10 @@ class Observers:
             self._tell("ckpt_task_changed", run=self._facts, record=self._record(rows, row, state))
         return state
 
-    def failed(self, path: CallPath, error: Exception) -> None:
-        """Say that a task has failed, with the traceback of its function."""
-        log.error("task %s failed", path, exc_info=error)
+    def failed(self, path: CallPath, message: str, error: object = None) -> None:
+        """Say that a task has failed and why, with the traceback where a function of the user raised."""
+        raised = error if isinstance(error, BaseException) and not isinstance(error, CkptError) else None
+        log.error("task %s failed: %s", path, message, exc_info=raised)
 
     def warn(self, message: str) -> None:
         """Say something that a person must see."""

@@ -199,5 +199,5 @@ class Outcome(NamedTuple):
     """The handler that staged it, where it is not the plan's own."""
     write_error: Exception | None = None
     """Why the value is not kept, for good."""
-    parts: Sequence[Sequence[object] | str] = ()
+    parts: Sequence[Sequence[object] | Exception] = ()
     """For each of the plan's splits its elements, or why there are none; only where the value stays elsewhere."""

@@ -64,7 +64,7 @@ class Filled(Held):
         return Filled, (self.template, self.values)
 
 
-Reply = tuple[int, object, Stored | None, bool, Exception | None, Sequence[Sequence[object] | str]]
+Reply = tuple[int, object, Stored | None, bool, Exception | None, Sequence[Sequence[object] | Exception]]
 """What a worker answers: code, value, where it is kept, by the fallback handler?, write error, parts."""
 
 
@@ -114,7 +114,8 @@ class ProcessesExecutor(ThreadsExecutor):
         worker = self._workers.get(thread)
         try:
             if worker is None or not worker.is_alive():
-                worker = self._workers[thread] = _Worker(self._program)
+                worker = self._workers[thread] = _Worker()
+                worker.learn(self._program)
             return worker.ask(message, work)
         except (EOFError, OSError):
             reason = worker.death() if worker is not None else "could not be started"
@@ -147,7 +148,7 @@ class ProcessesExecutor(ThreadsExecutor):
 class _Worker:
     """One process, and the pipe to it."""
 
-    def __init__(self, program: bytes) -> None:
+    def __init__(self) -> None:
         self._pipe, theirs = Pipe()
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; from ckpt.engine.worker import serve; "
@@ -161,6 +162,9 @@ class _Worker:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
+
+    def learn(self, program: bytes) -> None:
+        """Give the process the calls that it will be asked for; `OSError` if it dies."""
         self._pipe.send_bytes(program)
 
     def ask(self, message: bytes, work: Work) -> Outcome:

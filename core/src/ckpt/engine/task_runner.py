@@ -18,7 +18,7 @@ from typing import Any
 from ckpt.arguments import Slot, resolve
 from ckpt.contexts import entered
 from ckpt.engine.plans import Code, Keep, Outcome, Work
-from ckpt.errors import CkptError, NotSerializable, StoreUnavailable
+from ckpt.errors import CkptError, NotSerializable, StoreUnavailable, Unsupported
 from ckpt.handlers import Meta, Staged
 from ckpt.states import SKIP
 
@@ -83,12 +83,24 @@ def _stage(value: object, work: Work, keep: Keep) -> Staged:
     attempt = 0
     while True:
         try:
-            return keep.handler.stage(value, key=key, meta=meta)
+            staged = keep.handler.stage(value, key=key, meta=meta)
+            return _checked(staged, keep)
         except Exception as error:
             attempt += 1
             if attempt > work.facts.write_retries or not is_passing(error):
                 raise
         time.sleep(pause_before(attempt, work.facts.write_retry_delay))
+
+
+def _checked(staged: object, keep: Keep) -> Staged:
+    """Refuse an answer of a plugin that says nothing of where the value is."""
+    if type(staged) is Staged and type(staged.stored.location) in _LOCATIONS:
+        return staged
+    raise Unsupported(f"{keep.handler!r} answered {staged!r}, not where the value is kept in plain JSON")
+
+
+_LOCATIONS = (str, dict, list, int, float, bool, type(None))
+"""What a location in plain JSON is made of."""
 
 
 def is_passing(error: BaseException) -> bool:

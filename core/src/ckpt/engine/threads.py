@@ -67,7 +67,7 @@ class LocalExecutor(Executor):
 
 
 class ThreadsExecutor(Executor):
-    """Runs tasks in `workers` threads of this process; by default as many as there are CPUs, and four more."""
+    """Runs tasks in `workers` threads of this process; by default as many as there are CPUs."""
 
     name = "threads"
 
@@ -82,7 +82,7 @@ class ThreadsExecutor(Executor):
     @property
     def size(self) -> int:
         """How many tasks run at once."""
-        return self.workers or (os.cpu_count() or 1) + 4
+        return self.workers or os.cpu_count() or 1
 
     def submit(self, work: Work) -> Outcome | None:
         self._todo.append(work)

@@ -23,7 +23,7 @@ from ckpt.engine.processes import Pickled, Reply, open_pipe
 from ckpt.engine.runs import DROPPED
 from ckpt.engine.task_runner import run_call
 from ckpt.engine.writers import send
-from ckpt.errors import CkptError, NotSerializable
+from ckpt.errors import NotSerializable
 from ckpt.logs import show_messages
 from ckpt.results import Held
 from ckpt.serializers import pickled, unpickle
@@ -113,11 +113,11 @@ def _reply(work: Work, call: CallPart, outcome: Outcome) -> Reply:
     return outcome.code, value, stored, outcome.handler is not None, write_error, parts
 
 
-def _split(look: object, value: object) -> Sequence[object] | str:
+def _split(look: object, value: object) -> Sequence[object] | Exception:
     try:
         return [Pickled(pickled(element)) for element in elements(look, value)]
     except Exception as error:  # noqa: BLE001  iterating a person's value may raise anything
-        return f"{error}" if isinstance(error, CkptError) else f"{type(error).__name__}: {error}"
+        return _travelling(error)
 
 
 def _travelling(error: BaseException) -> Exception:

@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic
+from typing import Any
 
 from ckpt.engine.task_runner import as_exception, is_passing, pause_before
 from ckpt.errors import StoreUnavailable, Unsupported
@@ -58,7 +59,7 @@ class Writers:
             lane.queue.append((row, staged))
             if lane.idle:
                 lane.ready.notify()
-            enough = lane.threads >= handler.writers or (lane.threads and self._threads >= MOST_WRITERS)
+            enough = lane.threads >= lane.most_threads or (lane.threads and self._threads >= MOST_WRITERS)
             if len(lane.queue) > lane.idle and not enough:
                 lane.threads += 1
                 self._threads += 1
@@ -103,13 +104,14 @@ class _Lane:
         self.writers = writers
         self.handler = handler
         self.queue: deque[_Job] = deque()
+        self.most_threads = _count(handler, "writers")
+        self.batch = _count(handler, "batch")
         self.threads = 0
         self.idle = 0
         self.closed = False
         self.ready = threading.Condition(writers.lock)
 
     def work(self) -> None:
-        most = max(1, self.handler.batch)
         while True:
             with self.ready:
                 while not self.queue:
@@ -118,9 +120,24 @@ class _Lane:
                     self.idle += 1
                     self.ready.wait()
                     self.idle -= 1
-                jobs = [self.queue.popleft() for _ in range(min(most, len(self.queue)))]
+                jobs = [self.queue.popleft() for _ in range(min(self.batch, len(self.queue)))]
             writers = self.writers
             send(self.handler, jobs, writers.done, retries=writers.retries, delay=writers.delay, stop=writers.given_up)
+
+
+def _count(handler: ResultHandler, name: str) -> int:
+    """How many threads a handler takes, or how much at once.
+
+    Raises: `Unsupported` for what is no number.
+    """
+    count = getattr(handler, name)
+    if not isinstance(count, int):
+        raise Unsupported(f"{handler!r} has {name} = {count!r}: make it a whole number")
+    return max(1, count)
+
+
+def _nonsense(handler: ResultHandler, said: object) -> Exception:
+    return Unsupported(f"{handler!r} answered {said!r} to `send`: answer None or an error for each value")
 
 
 def send(
@@ -139,7 +156,7 @@ def send(
     stop = stop or threading.Event()
     attempt = 0
     while jobs:
-        answers: Sequence[Exception | None]
+        answers: Sequence[Any]  # a plugin may answer anything
         try:
             answers = list(handler.send([staged for _, staged in jobs]))
             if len(answers) != len(jobs):
@@ -149,7 +166,8 @@ def send(
             answers = [as_exception(error)] * len(jobs)
         attempt += 1
         again: list[_Job] = []
-        for job, answer in zip(jobs, answers, strict=True):
+        for job, said in zip(jobs, answers, strict=True):
+            answer = said if said is None or isinstance(said, Exception) else _nonsense(handler, said)
             if answer is None or attempt > retries or not is_passing(answer) or stop.is_set():
                 done(job[0], len(job[1].data or b""), answer)
             else:

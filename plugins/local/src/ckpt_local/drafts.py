@@ -55,10 +55,13 @@ class Draft(ABC):
         self.size = 0
         self.started = 0
         self.fd = self._create()
-        try:  # noqa: SIM105  the context manager would cost more than the call
+        try:
             os.fchmod(self.fd, 0o600)  # a umask may take rights from the owner too; asking first costs more
         except PermissionError:
             pass  # a file system without modes
+        except BaseException:
+            self.discard()
+            raise
 
     @abstractmethod
     def _create(self) -> int: ...

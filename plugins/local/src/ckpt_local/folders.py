@@ -179,10 +179,11 @@ class Folders:
         except FileNotFoundError:
             if not make:
                 raise
-            if self._root.is_symlink():
-                raise ConfigError(
-                    f"folder {self._root} is a symbolic link to nothing: make {str(self._root.readlink())!r}"
-                ) from None
+            for path in (self._root, *self._root.parents):
+                if path.is_symlink() and not path.exists():
+                    raise ConfigError(
+                        f"folder {path} is a symbolic link to nothing: make {str(path.readlink())!r}"
+                    ) from None
             _make_with_parents(self._root)
             fd = os.open(self._root, _AS_FOLDER)
         return Folder(fd, _Ancestors(self._root) if self._durable else None)
@@ -203,12 +204,11 @@ def _open_part(above: int, name: bytes, *, make: bool) -> int:
 
 
 def _make_with_parents(path: Path) -> None:
+    if not path.parent.exists():
+        _make_with_parents(path.parent)
     try:
         path.mkdir(0o700)
         _lift_umask(path, None)
-    except FileNotFoundError:
-        _make_with_parents(path.parent)
-        _make_with_parents(path)
     except FileExistsError:
         pass  # another process was quicker
 

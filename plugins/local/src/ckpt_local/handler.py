@@ -59,7 +59,7 @@ class LocalResultHandler(ObjectResultHandler):
         self.durability: Durability = durability
 
     def open_store(self) -> LocalStore:
-        return LocalStore(_expanded(self.dir), durability=self.durability)
+        return LocalStore.shared(_expanded(self.dir), self.durability)
 
     def for_run(self) -> Self:
         """A handler whose folder no longer depends on this process, after proof that it can be written to.

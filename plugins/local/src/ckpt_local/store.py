@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar, cast
+from weakref import WeakValueDictionary
 
 from ckpt.errors import AccessDenied, CkptError
 from ckpt.stores import Buffer, ObjectInfo, ObjectStore
@@ -16,6 +17,7 @@ from ckpt_local.folders import Folder, Folders
 from ckpt_local.listing import described, walk
 from ckpt_local.names import split, split_prefix
 from ckpt_local.oserrors import VANISHED, explained, explanation
+from ckpt_local.reader import LocalReader
 from ckpt_local.writer import LocalWriter
 
 __all__ = ["Durability", "LocalStore"]
@@ -31,6 +33,9 @@ _TRIES = 16
 """How often a put makes its folder again that is deleted under it: others may be deleting the last value in it."""
 
 
+_stores: WeakValueDictionary[tuple[int, str, str], LocalStore] = WeakValueDictionary()
+
+
 class LocalStore(ObjectStore):
     """Files below the folder `dir`, which is made (mode 0700) with the first value; a key is a relative path.
 
@@ -44,11 +49,18 @@ class LocalStore(ObjectStore):
         path = Path(dir).absolute()
         self.dir = str(path)
         self.durable = durability == "disk"
-        # In the two threads that speed has room for while the disk is waited for; not at all where nothing waits.
-        self.writers = 2 if self.durable else 0
+        # Two threads are as quick as four while the disk is ours alone, and twice as slow where others wait for it
+        # too. Not at all behind the flow where nothing waits.
+        self.writers = 4 if self.durable else 0
         self.batch = 64 if self.durable else 1
         self._folders = Folders(path, durable=self.durable)
         self._kind: type[Draft] | None = None
+
+    @classmethod
+    def shared(cls, dir: Path, durability: Durability) -> LocalStore:  # noqa: A002  as above
+        """The store of this process for that folder: states of many runs share its few open folders."""
+        # Two threads at once may make two, which costs open folders only; a lock would not survive a fork.
+        return _stores.setdefault((os.getpid(), str(dir), durability), cls(dir, durability=durability))
 
     def __repr__(self) -> str:
         return f"LocalStore({self.dir!r}, durability={'disk' if self.durable else 'os'!r})"
@@ -56,8 +68,11 @@ class LocalStore(ObjectStore):
     def check(self) -> None:
         """Prove that a value could be kept, by writing a byte to a file that never gets a name.
 
+        Folders that were open are opened anew, so that a run begins with those that are there now.
+
         Raises: `AccessDenied`, `StoreUnavailable`, `ConfigError`, as a put would.
         """
+        self._folders = Folders(Path(self.dir), durable=self.durable)
         with explained(self.dir, None, writing=True):
             draft = self._again(b"", self._draft)
             try:
@@ -68,22 +83,26 @@ class LocalStore(ObjectStore):
     def put(self, key: str, data: Buffer, *, overwrite: bool = True) -> ObjectInfo:
         path, name = split(key)
         data = flat(data)
-        with explained(self.dir, key, writing=True):
 
-            def attempt(folder: Folder) -> Folder:
-                draft = self._draft(folder)
-                try:
-                    draft.write_slices(data, write_back=self.durable)
-                    if self.durable:
-                        draft.sync()
-                    draft.publish(folder, name, overwrite=overwrite)
-                finally:
-                    draft.discard()
-                return folder
+        def attempt(folder: Folder) -> Folder:
+            draft = self._draft(folder)
+            try:
+                draft.write_slices(data, write_back=self.durable)
+                if self.durable:
+                    draft.sync()
+                draft.publish(folder, name, overwrite=overwrite)
+            finally:
+                draft.discard()
+            return folder
 
+        try:  # what `explained` does, for nothing where nothing is wrong: most values come this way
             folder = self._again(path, attempt)
             if self.durable:
                 self._settle(folder)
+        except CkptError:
+            raise
+        except OSError as error:
+            raise explanation(error, self.dir, key, writing=True) from error
         return ObjectInfo(key, len(data))
 
     def put_many(self, objects: Sequence[tuple[str, Buffer]]) -> Sequence[CkptError | None]:
@@ -114,9 +133,12 @@ class LocalStore(ObjectStore):
                     else:
                         named.setdefault(folder, []).append(place)
         finally:
-            for draft in drafts:
+            for place, draft in enumerate(drafts):
                 if draft is not None:
-                    draft.discard()
+                    try:
+                        draft.discard()
+                    except OSError as error:
+                        answers[place] = explanation(error, self.dir, objects[place][0], writing=True)
         for folder, places in named.items():
             try:
                 self._settle(folder)
@@ -213,7 +235,7 @@ class LocalStore(ObjectStore):
             fd = self._in(path, lambda folder: os.open(name, _TO_READ, dir_fd=folder.fd))
             try:
                 self._refuse_irregular(key, os.fstat(fd))
-                return cast("BinaryIO", os.fdopen(fd, "rb", buffering=0))
+                return cast("BinaryIO", LocalReader(fd, self.dir, key))
             except BaseException:
                 os.close(fd)
                 raise
