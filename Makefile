@@ -22,7 +22,7 @@ heading = @printf '\n== %s\n' '$(1)'
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types arrows wheels faults bench peers docs dist format clean
+.PHONY: help demo test check lint types arrows wheels faults bench peers clouds docs dist format clean
 
 help: ## list these commands
 	@echo 'ckpt keeps every value that a flow computes. Start here:'
@@ -39,7 +39,7 @@ test: $(DEV_READY) ## every test, in five minutes at most
 	$(call heading,tests)
 	@$(PY) -m pytest $(ARGS)
 
-check: lint types arrows test wheels docs ## all that CI runs: lint, format, types, import arrows, tests, wheels, docs
+check: lint types arrows test clouds wheels docs ## all that CI runs: lint, format, types, import arrows, tests, clouds, wheels, docs
 
 lint: $(DEV_READY) ## part of check: ruff, rules and format
 	$(call heading,lint: ruff check)
@@ -59,6 +59,10 @@ arrows: $(DEV_READY) ## part of check: which module may import which
 wheels: dist ## part of check: the wheels, tried in an environment of their own
 	$(call heading,wheels in a clean environment)
 	@$(PY) -m pytest -m wheels tests/test_wheels.py
+
+clouds: $(DEV_READY) ## part of check: the cloud backends against servers on this machine, in some minutes
+	$(call heading,clouds)
+	@$(PY) -m pytest -m clouds tests/s3 $(ARGS)
 
 faults: $(DEV_READY) ## kills, power losses, full disks, damage: every promise about kept values, put to the test
 	@$(PY) faults/run.py $(ARGS)

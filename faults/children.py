@@ -7,6 +7,7 @@ same each time, and a run costs 5 ms instead of the start of a Python.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import os
 import re
 import shutil
@@ -108,6 +109,7 @@ def _run(work: Callable[[Report], object], strace: tuple[str, ...] | None) -> En
 def _work(work: Callable[[Report], object], go: int, start: int, report: int, ready: int) -> None:
     """What the child does; does not return."""
     code = 1
+    faulthandler.enable()
     try:
         ctypes.CDLL(None).prctl(_PR_SET_PTRACER, _ANYBODY)  # strace is no parent of ours, which Ubuntu asks for
         os.close(start)

@@ -83,7 +83,7 @@ class _Volume:
         self.root = target / "top" / "root"
 
     def anew(self) -> LocalResultHandler:
-        gc.collect()  # a deleted folder that an error still has open keeps the volume from becoming read-only
+        gc.collect()  # a deleted folder that an error still has open takes room, and keeps the volume writable
         for path in self.target.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         self.write.prepare(self.root)
@@ -120,36 +120,38 @@ class _Volume:
 def _fill_space(volume: _Volume, report: Report) -> None:
     """Leave 0, 1, 2, … pages free until the write succeeds."""
     for free in [0, *volume.scope.some(range(1, 320), f"pages {volume.write.name}", quick=8)]:
-        handler = volume.anew()
-        filler = volume.target / "filler"
-        status = os.statvfs(volume.target)
-        size = (status.f_bavail - free) * _PAGE
-        if size < 0:
+        if not _fill(volume, report, free, "pages", _pages):
             break
-        with filler.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
-        wrong = volume.refused(handler, StoreUnavailable, "no space left: free some")
-        if wrong is None:
-            if volume.scope.quick:
-                continue
-            break
-        filler.unlink()
-        _say(report, volume, f"{free} pages free", wrong + volume.again(handler))
 
 
 def _fill_inodes(volume: _Volume, report: Report) -> None:
     """Leave room for 0, 1, 2, … files and folders until the write succeeds."""
-    for free in range(10):
-        handler = volume.anew()
-        fillers = volume.target / "fillers"
-        fillers.mkdir()
-        for number in range(os.statvfs(volume.target).f_ffree - free):
-            (fillers / str(number)).touch()
-        wrong = volume.refused(handler, StoreUnavailable, "no space left: free some")
-        if wrong is None:
+    for free in range(20):
+        if not _fill(volume, report, free, "files", _files):
             break
-        shutil.rmtree(fillers)
-        _say(report, volume, f"room for {free} files", wrong + volume.again(handler))
+
+
+def _fill(volume: _Volume, report: Report, free: int, what: str, fill: Callable[[Path, int], None]) -> bool:
+    """Tell whether a write was refused with so much left free."""
+    handler = volume.anew()
+    filler = volume.target / "filler"
+    filler.mkdir()
+    fill(filler, free)
+    wrong = volume.refused(handler, StoreUnavailable, "no space left: free some")
+    shutil.rmtree(filler)
+    if wrong is not None:
+        _say(report, volume, f"{free} {what} free", wrong + volume.again(handler))
+    return wrong is not None
+
+
+def _pages(filler: Path, free: int) -> None:
+    with (filler / "filler").open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, (os.statvfs(filler).f_bavail - free) * _PAGE)
+
+
+def _files(filler: Path, free: int) -> None:
+    for number in range(os.statvfs(filler).f_ffree - free):
+        (filler / str(number)).touch()
 
 
 def _read_only(volume: _Volume, report: Report) -> None:

@@ -44,6 +44,6 @@ with ckpt.Flow("light") as flow:
 
 
 def test_finding_the_plugins_loads_no_sdk() -> None:
-    loaded = loaded_by("from ckpt.result_handlers import JSONResultHandler, LocalResultHandler")
-    assert {"ckpt_json", "ckpt_local"} <= loaded
+    loaded = loaded_by("from ckpt.result_handlers import JSONResultHandler, LocalResultHandler, S3ResultHandler")
+    assert {"ckpt_json", "ckpt_local", "ckpt_s3"} <= loaded
     assert loaded & SDKS == set()

@@ -110,6 +110,7 @@ def _default(each: dataclasses.Field[Any]) -> str:
 
 
 _WORDS = {
+    "Mapping[str, Any]": "a table",
     "bool": "`true`, `false`",
     "float": "a number",
     "int": "a whole number",

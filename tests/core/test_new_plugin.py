@@ -186,7 +186,7 @@ def asked(workshop: Workshop, folder: Path) -> subprocess.CompletedProcess[str]:
     memory = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=memory) as place:
         report = ["-p", "ckpt.testing.plugin", "--ckpt-report=report.json"]
-        options = ["-q", "-p", "no:cacheprovider", f"--basetemp={place}/kept"]
+        options = ["-q", "-W", "error", "-p", "no:cacheprovider", f"--basetemp={place}/kept"]
         return workshop.run("-m", "pytest", *options, *report, where=folder, TMPDIR=place)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import dataclasses
 import datetime
 import decimal
+import gc
 import hashlib
 import io
 import json
@@ -19,6 +21,7 @@ import sys
 import textwrap
 import threading
 import uuid
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -505,6 +508,19 @@ def test_a_writer_that_breaks_is_aborted_and_its_error_kept(after: int) -> None:
             encode(value, PickleSerializer(), META, lambda: store.open_write("key"))
         assert (store.objects, store.aborted) == ({}, 1)
     assert threading.active_count() == threads
+
+
+def test_a_write_that_failed_lets_go_of_the_value_at_once() -> None:
+    store, value = Store(breaks_after=0), np.zeros(600_000)
+    gone = weakref.ref(value)
+    gc.disable()
+    try:
+        with contextlib.suppress(StoreUnavailable):
+            encode(value, PickleSerializer(), META, lambda: store.open_write("key"))
+        del value
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_an_error_of_the_store_is_not_taken_for_one_of_the_value() -> None:

@@ -39,7 +39,7 @@ def examples(few: int, share: float = 1.0) -> settings:
         deadline=None,
         database=None,
         print_blob=True,
-        phases=(Phase.generate, Phase.shrink),
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
 

@@ -25,7 +25,7 @@ CHILDREN = 10
 LEVELS = 3
 KILLS = 4
 """How many workers are killed in a run at most."""
-RUNS = max(2, min(DEEP // 20, 100)) if DEEP else 2
+RUNS = max(2, min(DEEP // 20, 100)) if DEEP else 1
 
 
 def step(x: int) -> int:

@@ -52,6 +52,8 @@ def encode(value: object, serializer: Serializer, meta: Meta, open_writer: Calla
     except BaseException:
         out.abort()
         raise
+    finally:
+        out.failure = None  # it refers to this frame: together they would keep the value until garbage is collected
 
 
 class _Encoder:

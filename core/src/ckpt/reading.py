@@ -22,8 +22,8 @@ Readable = State | SafeResult | Result | Mapping[str, JSON] | str | os.PathLike[
 def read(what: Readable) -> object:
     """Return the value behind `what`, verified.
 
-    `what` is a `State`, a `SafeResult` (or the dict or JSON text that it makes), a key in the configured storage, the path
-    of a file that `LocalResultHandler` wrote, or a URL (`s3://bucket/key`).
+    `what` is a `State`, a `SafeResult` (or the dict or JSON text that it makes), a key in the configured storage, the
+    path of a file that `LocalResultHandler` wrote, or a URL (`s3://bucket/key`).
 
     Raises: `NotFound`, `AccessDenied`, `CorruptRecord`, `PluginNotFound` with the pip line; `ConfigError` for a key
     when no storage is configured.

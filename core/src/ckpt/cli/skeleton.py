@@ -55,12 +55,11 @@ _OF_KIND: dict[Kind, dict[str, str]] = {
 
 _REPLACE: dict[Kind, str] = {
     "objects": (
-        "`src/{package}/store.py` is the part that keeps bytes at keys, and `src/{package}/handler.py` says how it is\n"
-        "configured."
+        "`src/{package}/store.py` keeps bytes at keys, and `src/{package}/handler.py` says how that is configured."
     ),
     "two_methods": (
         "`write` and `read` in `src/{package}/handler.py` keep a value and give it back, the rest says how that is\n"
-        "configured."
+        "configured. Streaming, digests and verification come with `ckpt new-plugin` without `--two-methods`."
     ),
 }
 
