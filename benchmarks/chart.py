@@ -131,7 +131,8 @@ def shown(line: Line) -> list[str]:
 
 
 def dot(x: float, y: float, name: str) -> str:
-    return f'<circle class="{name}" cx="{x}" cy="{y}" r="5"/>'
+    # Of two dots in one place both are seen: the chain's is the smaller one, and is drawn last.
+    return f'<circle class="{name}" cx="{x}" cy="{y}" r="{3 if name.startswith("chain") else 6}"/>'
 
 
 def text(x: float, y: float, words: str, name: str = "", anchor: str = "start") -> str:

@@ -50,7 +50,14 @@ def everything() -> str:
 
 def handlers() -> str:
     """The handlers that are here."""
-    return "\n\n".join([_name("ckpt_local", "LocalResultHandler"), _name("ckpt_json", "JSONResultHandler")])
+    return "\n\n".join(
+        _name(*each)
+        for each in (
+            ("ckpt_local", "LocalResultHandler"),
+            ("ckpt_json", "JSONResultHandler"),
+            ("ckpt_s3", "S3ResultHandler"),
+        )
+    )
 
 
 def _name(package: str, name: str) -> str:

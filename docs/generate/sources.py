@@ -15,6 +15,7 @@ _FOLDERS = {
     "ckpt": ROOT / "core/src/ckpt",
     "ckpt_local": ROOT / "plugins/local/src/ckpt_local",
     "ckpt_json": ROOT / "plugins/json/src/ckpt_json",
+    "ckpt_s3": ROOT / "plugins/s3/src/ckpt_s3",
 }
 _WIDTH = 88
 

@@ -32,7 +32,7 @@ class Attempts:
     """
 
     seconds: float = 30.0
-    """From the start; the last try begins before they are over. 0: one try."""
+    """From the start; the last try begins when they are over, at the latest. 0: one try."""
 
     def __post_init__(self) -> None:
         if not self.seconds >= 0:
@@ -49,8 +49,9 @@ class Attempts:
             try:
                 return work()
             except StoreUnavailable:
-                pause = random.uniform(0, bound)  # noqa: S311  spreads load, hides nothing
-                if time.monotonic() + pause >= end:
+                left = end - time.monotonic()
+                if left <= 0:
                     raise
-            time.sleep(pause)
+            pause = random.uniform(0, bound)  # noqa: S311  spreads load, hides nothing
+            time.sleep(min(pause, left))
             bound = min(2 * bound, _LONGEST)
