@@ -22,7 +22,7 @@ heading = @printf '\n== %s\n' '$(1)'
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types arrows wheels faults bench peers clouds docs dist format clean
+.PHONY: help demo test check lint types arrows wheels faults bench floors peers clouds docs dist format clean
 
 help: ## list these commands
 	@echo 'ckpt keeps every value that a flow computes. Start here:'
@@ -67,10 +67,12 @@ clouds: $(DEV_READY) ## part of check: the cloud backends against servers on thi
 faults: $(DEV_READY) ## kills, power losses, full disks, damage: every promise about kept values, put to the test
 	@$(PY) faults/run.py $(ARGS)
 
-bench: $(DEV_READY) ## how fast, against doing the same by hand
+bench: floors peers ## how fast: against doing the same by hand, then beside joblib and Prefect
+
+floors: $(DEV_READY) ## part of bench: against doing the same by hand
 	@$(PY) benchmarks/run.py $(ARGS)
 
-peers: $(PEERS_READY) ## how fast, against joblib and Prefect
+peers: $(PEERS_READY) ## part of bench: beside joblib and Prefect
 	@$(PEERS)/bin/python benchmarks/peers.py $(ARGS)
 
 docs: $(DOCS_READY) ## the documentation as a site, into build/site/; part of check
