@@ -56,7 +56,7 @@ def new_plugin(name: str, folder: Path | None, kind: Kind) -> None:
     Examples:
       ckpt new-plugin vault                          makes ckpt-vault, which serves vault:///…
       ckpt new-plugin vault --two-methods            the same in two methods
-      ckpt new-plugin vault --folder ~/work/vault    elsewhere
+      ckpt new-plugin vault --folder ~/code/vault    elsewhere
     """
     made = skeleton(name, kind)
     check_is_free(name)
