@@ -11,6 +11,7 @@ import pytest
 
 from ckpt.errors import AlreadyExists, CkptError, NotFound
 from ckpt.stores import Buffer, ObjectStore
+from ckpt.testing.comparing import assert_same_bytes
 from ckpt.testing.suites import Suite, asks
 
 __all__ = ["StoreValues", "held", "read_at_once"]
@@ -27,18 +28,18 @@ class StoreValues(Suite):
         data = Random(size).randbytes(size)  # noqa: S311  to be repeatable
         info = store.put(place, data)
         assert (info.key, info.size) == (place, size)
-        assert held(store, place) == data
+        assert_same_bytes(held(store, place), data)
 
     @asks("complete")
     def test_large_objects_come_back_the_same(self, store: ObjectStore, place: str) -> None:
         data = Random(1).randbytes(self.large)  # noqa: S311  to be repeatable
         store.put(place, data)
-        assert held(store, place) == data
+        assert_same_bytes(held(store, place), data)
         with store.open_write(f"{place}-streamed") as writer:
             for start in range(0, len(data), 3_000_000):
                 writer.write(data[start : start + 3_000_000])
             assert writer.commit().size == len(data)
-        assert held(store, f"{place}-streamed") == data
+        assert_same_bytes(held(store, f"{place}-streamed"), data)
 
     @asks("basic")
     @pytest.mark.parametrize(
@@ -51,12 +52,12 @@ class StoreValues(Suite):
     ) -> None:
         data = bytes(range(256)) * 10
         assert store.put(place, made(data)).size == len(data)
-        assert held(store, place) == data
+        assert_same_bytes(held(store, place), data)
         if memoryview(made(data)).c_contiguous:
             with store.open_write(place) as writer:
                 writer.write(made(data))
                 writer.commit()
-            assert held(store, place) == data
+            assert_same_bytes(held(store, place), data)
 
     @asks("basic")
     def test_a_buffer_may_be_reused_after_a_put(self, store: ObjectStore, place: str) -> None:
@@ -73,7 +74,7 @@ class StoreValues(Suite):
     def test_a_put_replaces(self, store: ObjectStore, place: str) -> None:
         for data in (b"a long first value" * 1000, b"", b"short", b"last"):
             store.put(place, data)
-            assert held(store, place) == data
+            assert_same_bytes(held(store, place), data)
             assert store.head(place).size == len(data)
 
     @asks("basic")
@@ -166,7 +167,7 @@ class StoreValues(Suite):
             area, done = bytearray(len(data) + 10), 0
             while count := source.readinto(memoryview(area)[done:]):  # type: ignore[attr-defined]  # the fast path
                 done += count
-        assert area[:done] == data
+        assert_same_bytes(area[:done], data)
 
 
 def _now() -> datetime:
