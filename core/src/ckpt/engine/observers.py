@@ -1,7 +1,7 @@
 """Tells state handlers and plugins what changed, and takes a state handler's word for what the state should be.
 
-Listeners are collected once a run. One that raises is reported once and not asked again in this run; it never
-changes what happens to the flow. A state handler does: what it raises fails the task.
+Listeners are collected once a run. What one raises stays in `ckpt.registry`, and it never changes what happens to the
+flow. A state handler does: what it raises fails the task.
 """
 
 from __future__ import annotations
@@ -130,12 +130,8 @@ class Observers:
                 yield _source(rows, each.call.index)
 
     def _tell(self, name: str, **facts: Any) -> None:
-        for listener in list(self._listeners[name]):
-            try:
-                listener(**facts)
-            except Exception:
-                self._listeners[name].remove(listener)
-                log.exception("a listener for %s failed and is not told any more in this run: %r", name, listener)
+        for listener in self._listeners[name]:
+            listener(**facts)
 
 
 def _template(value: object) -> object:

@@ -15,10 +15,8 @@ def assert_same_bytes(found: Buffer, wanted: Buffer) -> None:
     left, right = bytes(memoryview(found)), bytes(memoryview(wanted))
     if len(left) + len(right) <= _SHOWN:
         assert left == right
-        return
-    same = left == right
-    if same:
-        return
-    place = next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
-    told = f"{len(left)} bytes, of which the one at {place} differs from the {len(right)} bytes that were wanted"
-    assert same, f"{told}: {left[place : place + 20]!r}, not {right[place : place + 20]!r}"
+    elif left != right:
+        differ = (i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b)
+        place = next(differ, min(len(left), len(right)))
+        told = f"{len(left)} bytes, of which the one at {place} differs from the {len(right)} bytes that were wanted"
+        raise AssertionError(f"{told}: {left[place : place + 20]!r}, not {right[place : place + 20]!r}")
