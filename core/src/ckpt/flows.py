@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Token
 from difflib import get_close_matches
-from types import TracebackType
+from pathlib import Path
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from ckpt import building
@@ -22,11 +24,13 @@ from ckpt.logs import show_messages
 from ckpt.results import NoResult
 from ckpt.states import State
 from ckpt.storage import Storage
+from ckpt.task_records import Wish
 from ckpt.tasks import Parameter, StateHandler, Task, check_handler
 
 if TYPE_CHECKING:
     from ckpt.engine.choices import Decision
     from ckpt.engine.loop import KeepValues
+    from ckpt.engine.planning import RunPlan
     from ckpt.pictures import Picture
 
 __all__ = ["Flow", "flow"]
@@ -65,6 +69,7 @@ class Flow:
             raise ConfigError(f"flow {name!r}: state_handlers is a list: state_handlers=[{state_handlers!r}]")
         self.storage = Storage.parse(storage) if isinstance(storage, str) else storage
         self.executor = executor
+        self._origin = _origin()
         self.state_handlers = tuple(state_handlers)
         self.calls: list[Call] = []
         self._slugs: Counter[str] = Counter()
@@ -139,6 +144,11 @@ class Flow:
         used = {up for call in self.calls for up in call.upstream}
         return [call for call in self.calls if call not in used]
 
+    @property
+    def target(self) -> str | None:
+        """What loads the flow again, as `ckpt run` takes it; None for one that stands in no file."""
+        return None if self._origin is None else f"{self._origin}:{self.name}"
+
     def set_reference_tasks(self, calls: Iterable[Call]) -> None:
         """Let `calls` decide whether the flow succeeded, instead of those that nothing waits for."""
         chosen = list(calls)
@@ -156,6 +166,10 @@ class Flow:
         executor: str | Executor | None = None,
         checkpointing: bool | None = None,
         keep_values: KeepValues = "all",
+        resume: str | bool | None = None,
+        from_task: str | Sequence[str] = (),
+        refresh: bool | str | Sequence[str] = False,
+        run_name: str | None = None,
         **more: object,
     ) -> State:
         """Run every task and return the flow's final state, once everything is kept or has failed.
@@ -164,17 +178,23 @@ class Flow:
         `checkpointing`: goes over the setting `flows.checkpointing`. `keep_values`: `"all"` values stay in memory,
         or only the `"terminal"` ones that nothing reads, or `"none"`; the others are read back when asked for.
 
+        With ckpt-ledger: `resume` goes on from a run (an id, a unique prefix of one, a name, or `"last"` or True for
+        the newest of this flow), with its parameters where none are given: what finished is not run again, unless its
+        code or an argument has changed. `from_task` runs a task and all downstream of it again. `refresh` runs tasks with
+        `cache`, all or those named. `run_name` names the run.
+
         Raises: `ConfigError` (a cycle, a missing or unknown parameter, a setting that cannot be right),
         `PluginNotFound`, `AccessDenied`, all before any task has run; `FlowInterrupted` after Ctrl-C.
         """
         if parameters is not None and not isinstance(parameters, Mapping):
             raise ConfigError(f"parameters is a mapping of names to values, not {parameters!r}: flow.run(name=value)")
-        values = self.fill_parameters({**(parameters or {}), **more})
+        given = {**(parameters or {}), **more}
+        wish = _wish(resume, from_task, refresh, run_name)
         if keep_values not in ("all", "terminal", "none"):
             raise ConfigError(f'keep_values is "all", "terminal" or "none", not {keep_values!r}')
         if checkpointing is not None and not isinstance(checkpointing, bool):
             raise ConfigError(f"checkpointing is True or False, not {checkpointing!r}")
-        recorded = building.record_run(self, values)
+        recorded = building.record_run(self, given if wish.resume else self.fill_parameters(given))
         if recorded is not None:
             return recorded
         from ckpt.engine.flow_runner import run_flow  # the engine is loaded when something runs
@@ -183,7 +203,9 @@ class Flow:
         # A task that calls another while it runs means its value, also where a flow is being built around the run.
         token = building.enter(None)
         try:
-            return run_flow(self, values, executor=executor, checkpointing=checkpointing, keep_values=keep_values)
+            return run_flow(
+                self, given, executor=executor, checkpointing=checkpointing, keep_values=keep_values, wish=wish
+            )
         finally:
             building.leave(token)
 
@@ -219,6 +241,23 @@ class Flow:
 
         return decide(self, config.load(), checkpointing)
 
+    def plan(
+        self,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        resume: str | bool | None = None,
+        from_task: str | Sequence[str] = (),
+        refresh: bool | str | Sequence[str] = False,
+        **more: object,
+    ) -> RunPlan:
+        """What `run` with these arguments would take from earlier runs and what it would run, and why; runs nothing.
+
+        Raises: as `run` before any task has run.
+        """
+        from ckpt.engine.flow_runner import plan_flow
+
+        return plan_flow(self, {**(parameters or {}), **more}, _wish(resume, from_task, refresh, None))
+
     def visualize(self, state: State | None = None) -> Picture:
         """The graph as a picture: prints as text, shows as SVG where graphviz is installed; coloured by `state`."""
         from ckpt.pictures import Picture
@@ -227,6 +266,31 @@ class Flow:
 
     def __repr__(self) -> str:
         return f"<Flow {self.name!r}: {len(self.calls)} calls>"
+
+
+def _wish(
+    resume: str | bool | None, from_task: str | Sequence[str], refresh: bool | str | Sequence[str], name: str | None
+) -> Wish:
+    return Wish(
+        "last" if resume is True else resume or None,
+        (from_task,) if isinstance(from_task, str) else tuple(from_task),
+        refresh if isinstance(refresh, bool) else (refresh,) if isinstance(refresh, str) else tuple(refresh),
+        name,
+    )
+
+
+def _origin() -> str | None:
+    """The file of the code that makes a flow, or its module where that belongs to a package."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  CPython's, as `logging` uses it
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "ckpt":
+        frame = frame.f_back
+    if frame is None:
+        return None
+    names = frame.f_globals
+    if names.get("__package__"):
+        return str(names["__name__"])
+    file = names.get("__file__")
+    return str(Path(file).absolute()) if file else None
 
 
 @overload

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from ckpt.errors import CkptError, ConfigError, Unsupported
+from ckpt.errors import CkptError, ConfigError, NotFound, Unsupported
 
 if TYPE_CHECKING:
     from ckpt.results import SafeResult
@@ -123,6 +123,20 @@ class ResultHandler(ABC):
     def fetch(self, safe: SafeResult) -> object:
         """Read the value behind a safe result, verifying what it pins; the default calls `read`."""
         return self.read(safe.value)
+
+    def verify(self, safe: SafeResult) -> None:
+        """Find out whether the value behind a safe result is there and whole, without making the value of it.
+
+        The default asks `exists`, and takes the handler's word where it cannot tell.
+
+        Raises: `NotFound`, `CorruptRecord`, and what `read` raises otherwise.
+        """
+        try:
+            there = self.exists(safe.value)
+        except Unsupported:
+            return
+        if not there:
+            raise NotFound(f"nothing is kept at {safe.value!r}: run the task again")
 
     def for_run(self) -> Self:
         """Called once when a run starts, in the process of the flow: the handler to use for this run.

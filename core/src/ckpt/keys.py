@@ -77,6 +77,12 @@ class KeyTemplate:
         """The parameters of the flow that the template needs."""
         return frozenset(found[1] for field in self.fields if (found := _PARAMETER.fullmatch(field)))
 
+    @property
+    def start(self) -> str:
+        """What every key begins with: the text before the first field that is not bound."""
+        first = self._pieces[0] if self._pieces else ""
+        return first if isinstance(first, str) else ""
+
     def bind(self, **values: object) -> Self:
         """Return the template with these fields filled in.
 

@@ -213,6 +213,22 @@ class ObjectResultHandler(ResultHandler):
                 raise
             return bare
 
+    def verify(self, safe: SafeResult) -> None:
+        key = _key(safe.value)
+        self._trusted(key, lambda: self._verify_once(key, safe))
+
+    def _verify_once(self, key: str, safe: SafeResult) -> None:
+        if safe.serializer is not None and _bare_or_none(_serializer(safe.serializer)) is not None:
+            data = self.objects.get(key)
+            _check_size(key, data, safe.size)
+            found: JSON = hashlib.sha256(data).hexdigest()
+        else:
+            if safe.size is not None and (size := self.objects.head(key).size) != safe.size:
+                raise corrupt(key, f"it has {size} bytes, not the {safe.size} that were written")
+            found = self._meta_once(key).get("content")
+        if safe.digest is not None and found != safe.digest:
+            raise corrupt(key, f"it has the digest {found}, not {safe.digest}")
+
     def exists(self, location: JSON) -> bool:
         try:
             self.objects.head(_key(location))

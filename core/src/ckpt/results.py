@@ -104,6 +104,20 @@ class SafeResult:
         return self._handler
 
     @property
+    def kept_by(self) -> ResultHandler | Mapping[str, JSON]:
+        """The handler, or the spec of one that nobody has made yet: one object for all values that share it."""
+        return self._handler if self._handler is not None else cast("dict[str, JSON]", self._spec)
+
+    def beside(
+        self, value: JSON, *, digest: str | None = None, size: int | None = None, serializer: str | None = None
+    ) -> Self:
+        """Where another value is kept by the same handler, which both share."""
+        other = object.__new__(type(self))
+        other.value, other.digest, other.size, other.serializer = value, digest, size, serializer
+        other._handler, other._spec = self._handler, self._spec
+        return other
+
+    @property
     def spec(self) -> dict[str, JSON]:
         """The handler in plain JSON; needs no plugin."""
         return dict(self._spec) if self._spec is not None else self.result_handler.to_spec()

@@ -20,6 +20,7 @@ from ckpt.errors import ConfigError
 from ckpt.handlers import ResultHandler
 from ckpt.results import NoResult, NoResultType
 from ckpt.states import State
+from ckpt.suggestions import did_you_mean
 
 __all__ = ["FunctionTask", "Parameter", "StateHandler", "Task", "check_handler", "task"]
 
@@ -55,6 +56,10 @@ _NUMBERS: Mapping[str, tuple[str, float]] = {
 """The settings that are numbers: what each is, and the least it may be."""
 
 
+def _seconds(value: float | timedelta) -> float:
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
 def _check(name: str, given: Mapping[str, Any]) -> None:
     """Refuse settings that cannot be right, where they are given."""
     check_handler(f"task {name}", given.get("result_handler"))
@@ -75,6 +80,12 @@ def _check(name: str, given: Mapping[str, Any]) -> None:
     trigger = given.get("trigger")
     if trigger is not None and not callable(trigger):
         raise ConfigError(f"task {name}: trigger is a function such as ckpt.triggers.all_finished, not {trigger!r}")
+    cache = given.get("cache", False)
+    is_time = isinstance(cache, int | float | timedelta) and _seconds(cache) > 0
+    if not isinstance(cache, bool) and not is_time:
+        raise ConfigError(f"task {name}: cache is True, or how long a value may be reused, not {cache!r}")
+    if isinstance(given.get("cache_exclude"), str):
+        raise ConfigError(f"task {name}: cache_exclude is a list of names: cache_exclude=[{given['cache_exclude']!r}]")
     if not isinstance(given.get("checkpoint", True), bool):
         raise ConfigError(f"task {name}: checkpoint is True or False, not {given['checkpoint']!r}")
 
@@ -89,7 +100,9 @@ class Task:
     failure, `retry_delay` seconds (or timedelta) apart, each `retry_backoff` times the last, varied at random by
     the fraction `retry_jitter`. `timeout`: seconds (or timedelta) for one attempt. `tags`: free labels.
     `state_handlers`: called at every change of state. `skip_on_upstream_skip`: False runs although something
-    upstream was skipped. `version`: the code version, instead of one derived from the source.
+    upstream was skipped. `version`: the code version, instead of one derived from the source. `cache`: True takes the
+    value of an earlier run whose code and arguments were the same, a number of seconds (or timedelta) only if it is
+    no older; `cache_exclude`: names of arguments that do not count for that. It needs ckpt-ledger.
     """
 
     name: str = ""
@@ -105,6 +118,8 @@ class Task:
     state_handlers: Sequence[StateHandler] = ()
     skip_on_upstream_skip: bool = True
     version: str | None = None
+    cache: bool | float | timedelta = False
+    cache_exclude: Sequence[str] = ()
 
     _reserved: ClassVar[frozenset[str]] = frozenset({"upstream_tasks"})
 
@@ -133,6 +148,8 @@ class Task:
         state_handlers: Sequence[StateHandler] | None = None,
         skip_on_upstream_skip: bool | None = None,
         version: str | None = None,
+        cache: bool | float | timedelta | None = None,
+        cache_exclude: Sequence[str] | None = None,
     ) -> None:
         given = {key: value for key, value in locals().items() if key != "self" and value is not None}
         _check(name or self.name, given)
@@ -175,7 +192,10 @@ class Task:
 
     @functools.cached_property
     def signature(self) -> inspect.Signature:
-        """What `run` takes, without self."""
+        """What `run` takes, without self.
+
+        Raises: `ConfigError` for an argument that ckpt has for itself, and an excluded one that is none.
+        """
         try:
             signature = inspect.signature(self.run)
         except ValueError:
@@ -183,6 +203,11 @@ class Task:
             raise ConfigError(f"task {self.name}: {why}; call it in a function of your own") from None
         if taken := self._reserved & signature.parameters.keys():
             raise ConfigError(f"task {self.name}: the argument {min(taken)!r} is ckpt's own; choose another name")
+        for name in self.cache_exclude:
+            if name not in signature.parameters:
+                raise ConfigError(
+                    f"task {self.name}: cache_exclude names {name!r}: {did_you_mean(name, signature.parameters)}"
+                )
         return signature
 
     def seconds(self, setting: str) -> float | None:

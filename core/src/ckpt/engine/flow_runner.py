@@ -13,30 +13,39 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ckpt import config, plugins
+from ckpt import config, installed, plugins
 from ckpt.contexts import context
 from ckpt.engine.choices import Choice, Decision, decide
+from ckpt.engine.facts import TaskFacts
 from ckpt.engine.graph import Graph
+from ckpt.engine.history import History, open_history
 from ckpt.engine.loop import KeepValues, Loop, OnWriteError
 from ckpt.engine.observers import Observers, handled
+from ckpt.engine.planning import RunPlan
 from ckpt.engine.plans import Code, Keep, Plan, RunFacts
+from ckpt.engine.recorder import Recorder
 from ckpt.engine.runs import FlowResults, Rows
 from ckpt.engine.threads import LocalExecutor, ThreadsExecutor
+from ckpt.engine.tracked import TrackedLoop
 from ckpt.errors import FlowInterrupted, PluginNotFound
 from ckpt.executors import Executor, check_executor
 from ckpt.handlers import ResultHandler
 from ckpt.keys import KeyTemplate, map_part
 from ckpt.states import Cancelled, Failed, Pending, Running, State, Success
 from ckpt.suggestions import did_you_mean
+from ckpt.task_records import Wish
 
 if TYPE_CHECKING:
     from ckpt.calls import Call
     from ckpt.flows import Flow
+    from ckpt.settings import Settings
     from ckpt.tasks import Task
 
 __all__ = ["make_executor", "run_flow"]
 
 log = logging.getLogger("ckpt")
+
+_NOTHING = Wish()
 
 
 def run_flow(
@@ -46,8 +55,11 @@ def run_flow(
     executor: Executor | str | None = None,
     checkpointing: bool | None = None,
     keep_values: KeepValues = "all",
+    wish: Wish = _NOTHING,
 ) -> State:
     """Run every call of `flow` and return the flow's state, whose `result` is the state of each call.
+
+    `parameters` are those that were given; `wish` is what is wanted of earlier runs.
 
     Raises: `ConfigError`, `PluginNotFound`, `AccessDenied` before any task has run, `FlowInterrupted` after Ctrl-C.
     """
@@ -57,33 +69,44 @@ def run_flow(
     check_executor(f"flow {flow.name!r}", chosen)
     # A copy, since the object may be in use by another run at the same time.
     runs_on = make_executor(chosen, settings.flows.workers) if isinstance(chosen, str) else copy.copy(chosen)
-    facts = RunFacts(
-        id=new_run_id(),
-        flow=flow.name,
-        started=datetime.now(UTC),
-        parameters=dict(parameters),
-        executor=runs_on.name,
-        calls=len(flow.calls),
-        write_retries=settings.flows.write_retries,
-        write_retry_delay=settings.flows.write_retry_delay,
-    )
+    history = open_history(flow, settings, wish)
+    values = flow.fill_parameters({**(history.parameters(flow) if history else {}), **parameters})
+    facts = make_facts(flow, values, settings, runs_on.name, history)
     calls = list(flow.calls)  # the flow may grow while its results are in use
     graph = Graph(calls)
     plans = make_plans(calls, decision, facts)
     runs_on.check(graph, plans, facts)
-    observers = Observers(facts)
+    tracker = history.tracker(graph, plans, facts) if history else None
+    records = TaskFacts(facts, tracker)
+    observers = Observers(facts, records)
     log.info("flow %r, run %s: %s", flow.name, facts.id, decision.headline())
     on_write_error: OnWriteError = settings.flows.on_write_error
-    loop = Loop(
-        graph,
-        plans,
-        facts,
-        runs_on,
-        observers,
-        keep_values=keep_values,
-        on_write_error=on_write_error,
-        drain_seconds=settings.flows.drain_seconds,
-    )
+    parts = (graph, plans, facts, runs_on, observers, keep_values, on_write_error, settings.flows.drain_seconds)
+    recorder: Recorder | None = None
+    if history is not None and tracker is not None:
+        recorder = Recorder(history.ledger, history.record(flow, plans, facts))
+        loop: Loop = TrackedLoop(*parts, tracker=tracker, recorder=recorder, records=records)
+    else:
+        loop = Loop(*parts)
+    if recorder is not None:
+        recorder.begin(loop.acknowledge)
+    try:
+        state = _ran(flow, loop, observers, runs_on)
+    except BaseException as error:  # a second Ctrl-C, or a fault of ckpt: it is heard of all the same
+        if recorder is not None:
+            recorder.end(Cancelled(f"given up: {type(error).__name__}"))
+        raise
+    if recorder is not None:
+        recorder.end(state)
+    level = logging.INFO if state.is_successful() else logging.ERROR
+    log.log(level, "flow %r: %s: %s", flow.name, state.name, state.message)
+    if loop.interrupted:
+        raise FlowInterrupted(f"flow {flow.name!r} was interrupted; {state.message}", state)
+    return state
+
+
+def _ran(flow: Flow, loop: Loop, observers: Observers, runs_on: Executor) -> State:
+    """Bring the loop to its end, and tell everybody."""
     observers.run_started()
     started = handled(flow.state_handlers, flow, Pending(), Running())
     if started.is_finished():  # a handler has decided before anything ran
@@ -101,17 +124,49 @@ def run_flow(
         raise
     finally:
         runs_on.close(kill=not orderly)
-    state = verdict(flow, rows, loop.interrupted, on_write_error)
+    state = verdict(flow, rows, loop.interrupted, loop.on_write_error)
     results = state.kept
     state = handled(flow.state_handlers, flow, Running(), state)
     if state.kept is not results:  # whatever a handler makes of the state, the states of the calls belong to it
         state = type(state)(state.message, kept=results)
     observers.run_ended(state)
-    level = logging.INFO if state.is_successful() else logging.ERROR
-    log.log(level, "flow %r: %s: %s", flow.name, state.name, state.message)
-    if loop.interrupted:
-        raise FlowInterrupted(f"flow {flow.name!r} was interrupted; {state.message}", state)
     return state
+
+
+def make_facts(
+    flow: Flow, parameters: Mapping[str, object], settings: Settings, executor: str, history: History | None
+) -> RunFacts:
+    """What holds for a whole run."""
+    return RunFacts(
+        id=new_run_id(),
+        flow=flow.name,
+        started=datetime.now(UTC),
+        parameters=dict(parameters),
+        executor=executor,
+        calls=len(flow.calls),
+        write_retries=settings.flows.write_retries,
+        write_retry_delay=settings.flows.write_retry_delay,
+        ledger=history.ledger.id if history is not None else None,
+    )
+
+
+def plan_flow(flow: Flow, parameters: Mapping[str, object], wish: Wish) -> RunPlan:
+    """What a run would take from earlier ones, and what it would run.
+
+    Raises: as `run_flow` before any task has run; `PluginNotFound` without a ledger.
+    """
+    settings = config.load()
+    history = open_history(flow, settings, wish)
+    if history is None:
+        raise PluginNotFound(f"a plan needs the record of runs: {installed.pip_line('ckpt-ledger')}")
+    values = flow.fill_parameters({**history.parameters(flow), **parameters})
+    facts = make_facts(flow, values, settings, "local", history)
+    calls = list(flow.calls)
+    plans = make_plans(calls, decide(flow, settings), facts)
+    try:
+        return history.plan(Graph(calls), plans, facts)
+    finally:
+        history.ledger.close()
 
 
 def make_executor(name: str, workers: int | None) -> Executor:

@@ -50,7 +50,6 @@ class Loop:
         facts: RunFacts,
         executor: Executor,
         observers: Observers,
-        *,
         keep_values: KeepValues = "all",
         on_write_error: OnWriteError = "fail",
         drain_seconds: float = 30.0,
@@ -99,7 +98,7 @@ class Loop:
         self.interrupted = False
         self.outer = entered.get()
         """The task whose function runs this flow, if one does."""
-        self.writers = Writers(self._acknowledge, retries=facts.write_retries, delay=facts.write_retry_delay)
+        self.writers = Writers(self.acknowledge, retries=facts.write_retries, delay=facts.write_retry_delay)
 
     # -- the loop itself
 
@@ -145,7 +144,7 @@ class Loop:
         while self.later and self.later[0][0] <= monotonic():
             self.ready.append(heapq.heappop(self.later)[1])
 
-    def _acknowledge(self, row: int, error: Exception | None) -> None:
+    def acknowledge(self, row: int, error: Exception | None) -> None:
         # In a thread of the writers: append first, then look, so that no sleeper is missed.
         self.acknowledged.append((row, error))
         if self.asleep:
@@ -184,24 +183,15 @@ class Loop:
             return
         if row == call and self.calls[call].each is not None:
             self._expand(row)
-            return
-        plan, values, children = self.plans[call], self.rows.value, self.rows.children
-        attempt = self.rows.attempts.get(row, 1) if self.rows.attempts else 1
-        node = self.calls[call]
-        if not children:
-            inputs = [values[up.index] for up in node.inputs]
-            work = Work(plan, node, self.facts, inputs, row, None, 0, attempt)
-        elif row == call:
-            inputs = [self._value(up.index) for up in node.inputs]
-            work = Work(plan, node, self.facts, inputs, row, None, 0, attempt)
         else:
-            index = row - children[call].start
-            inputs = list(self.shared[call])
-            for column in self.columns[call]:
-                inputs.append(values[column[index]] if type(column) is range else column[index])
-            work = Work(plan, node, self.facts, inputs, row, index, len(children[call]), attempt)
+            self._begin(row)
+
+    def _begin(self, row: int) -> None:
+        """Give the next attempt of a row to the executor."""
+        work = self._work(row)
+        plan = work.plan
         self.rows.code[row] = Code.RUNNING
-        if self.observed[call] and self._replaced(row, Running()):
+        if self.observed[self.rows.call_of[row]] and self._replaced(row, Running()):
             return
         outcome: Outcome | None
         try:
@@ -217,6 +207,27 @@ class Loop:
         else:
             self._attempted(work, outcome)
             del outcome  # the frames of a failed attempt lead back to this one: a cycle that would hold its inputs
+
+    def _work(self, row: int) -> Work:
+        """The next attempt of a row, with its inputs."""
+        call = self.rows.call_of[row]
+        plan, values, children = self.plans[call], self.rows.value, self.rows.children
+        attempt = self.rows.attempts.get(row, 1) if self.rows.attempts else 1
+        node = self.calls[call]
+        if not children:
+            inputs = [values[up.index] for up in node.inputs]
+            return Work(plan, node, self.facts, inputs, row, None, 0, attempt)
+        if row == call:
+            inputs = [self._value(up.index) for up in node.inputs]
+            return Work(plan, node, self.facts, inputs, row, None, 0, attempt)
+        index = row - children[call].start
+        shared = self.shared.get(call)
+        if shared is None:
+            shared = self.shared[call] = [self._value(up.index) for up in node.inputs[: node.shared]]
+        inputs = list(shared)
+        for column in self.columns[call]:
+            inputs.append(values[column[index]] if type(column) is range else column[index])
+        return Work(plan, node, self.facts, inputs, row, index, len(children[call]), attempt)
 
     def _value(self, row: int) -> object:
         """The value of a call as an input; of a mapped call the list of its children's."""
@@ -269,24 +280,30 @@ class Loop:
     # -- mapped calls
 
     def _expand(self, parent: int) -> None:
-        """Make the children of a mapped call."""
-        rows = self.rows
-        unfilled: dict[int, Exception] = {}
+        """Make the children of a mapped call, one for each element of what it maps over."""
+        first = len(self.rows.code)
         try:
-            columns = columns_of(
-                self.calls[parent], rows, self.parts, self.graph.splits, self._value, self.executor.fill, unfilled
-            )
+            columns = self._columns(parent, first)
         except Exception as error:  # noqa: BLE001  iterating a person's value may raise anything
-            rows.value[parent] = error
+            self.rows.value[parent] = error
             self._finish(parent, Code.FAILED, said(error))
             return
-        count = len(columns[0])
-        children = rows.add_children(parent, count)
-        self.unfilled.update((children[index], error) for index, error in unfilled.items())
-        rows.code[parent] = Code.RUNNING
         self.columns[parent] = columns
-        call = self.calls[parent]
-        self.shared[parent] = [self._value(up.index) for up in call.inputs[: call.shared]]
+        self._add_children(parent, len(columns[0]), columns)
+
+    def _columns(self, parent: int, first: int) -> list[Column]:
+        """What the children of a mapped call, whose rows begin at `first`, get one element each of."""
+        unfilled: dict[int, Exception] = {}
+        columns = columns_of(
+            self.calls[parent], self.rows, self.parts, self.graph.splits, self._value, self.executor.fill, unfilled
+        )
+        self.unfilled.update((first + index, error) for index, error in unfilled.items())
+        return columns
+
+    def _add_children(self, parent: int, count: int, columns: Sequence[Column] = ()) -> None:
+        rows = self.rows
+        children = rows.add_children(parent, count)
+        rows.code[parent] = Code.RUNNING
         self.uncomputed[parent] = self.unfinished[parent] = count
         self.trouble.extend(self.trouble[parent : parent + 1] * count)
         self.released.extend(bytes(count))

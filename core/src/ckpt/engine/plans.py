@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from ckpt.calls import CallPath
-from ckpt.handlers import ResultHandler, Staged
+from ckpt.handlers import JSON, ResultHandler, Staged
 from ckpt.keys import KeyTemplate, map_part
 from ckpt.states import (
     Cached,
@@ -29,6 +29,7 @@ from ckpt.states import (
     TimedOut,
     TriggerFailed,
 )
+from ckpt.task_records import Identity
 
 __all__ = ["CallFacts", "CallPart", "Code", "Keep", "Outcome", "Plan", "RunFacts", "Work"]
 
@@ -74,6 +75,8 @@ class RunFacts:
     """Further attempts of a write that failed for a passing reason."""
     write_retry_delay: float = 0.2
     """Seconds before the second attempt of a write; doubles, with jitter."""
+    ledger: str | None = None
+    """Id of the ledger that records the run; None without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +161,7 @@ class CallPart:
 class Work:
     """One attempt of one task run: a plan and a call with its inputs."""
 
-    __slots__ = ("attempt", "call", "facts", "index", "inputs", "plan", "row", "width")
+    __slots__ = ("attempt", "call", "facts", "held", "identity", "index", "inputs", "plan", "row", "width")
 
     def __init__(
         self,
@@ -170,6 +173,7 @@ class Work:
         index: int | None,
         width: int,
         attempt: int,
+        identity: Identity | None = None,
     ) -> None:
         self.plan = plan
         self.call = call
@@ -180,6 +184,9 @@ class Work:
         self.width = width
         """How many children the mapped call has; 0 for a call that is not mapped."""
         self.attempt = attempt
+        self.identity = identity
+        self.held = False
+        """Are there inputs that have to be loaded first, in the process where it runs?"""
 
     @property
     def path(self) -> CallPath:
@@ -201,3 +208,5 @@ class Outcome(NamedTuple):
     """Why the value is not kept, for good."""
     parts: Sequence[Sequence[object] | Exception] = ()
     """For each of the plan's splits its elements, or why there are none; only where the value stays elsewhere."""
+    summary: Mapping[str, JSON] | None = None
+    """What the value looks like; only where a ledger records the run, and the value is kept."""

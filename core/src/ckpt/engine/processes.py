@@ -12,15 +12,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection, Pipe
 from typing import TYPE_CHECKING, cast
 
 from ckpt.arguments import resolve
+from ckpt.engine.held import Filled
 from ckpt.engine.plans import CallPart, Code, Outcome
 from ckpt.engine.threads import ThreadsExecutor
 from ckpt.errors import NotSerializable, WorkerLost
-from ckpt.handlers import Staged, Stored
+from ckpt.handlers import JSON, Staged, Stored
 from ckpt.results import Held
 from ckpt.serializers import pickled, unpickle
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from ckpt.engine.graph import Graph
     from ckpt.engine.plans import Plan, RunFacts, Work
 
-__all__ = ["Filled", "Pickled", "ProcessesExecutor", "Reply"]
+__all__ = ["Pickled", "ProcessesExecutor", "Reply"]
 
 _LAST_WORDS = 5.0
 """Seconds that an idle worker gets to end by itself."""
@@ -49,23 +50,16 @@ class Pickled(Held):
         return Pickled, (self.data,)
 
 
-class Filled(Held):
-    """A template over values that are not here: filled where it is used."""
-
-    __slots__ = ("template", "values")
-
-    def __init__(self, template: object, values: Sequence[object]) -> None:
-        self.template, self.values = template, list(values)
-
-    def load(self) -> object:
-        return resolve(self.template, [value.load() if isinstance(value, Held) else value for value in self.values])
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Filled, (self.template, self.values)
-
-
-Reply = tuple[int, object, Stored | None, bool, Exception | None, Sequence[Sequence[object] | Exception]]
-"""What a worker answers: code, value, where it is kept, by the fallback handler?, write error, parts."""
+Reply = tuple[
+    int,
+    object,
+    Stored | None,
+    bool,
+    Exception | None,
+    Sequence[Sequence[object] | Exception],
+    Mapping[str, JSON] | None,
+]
+"""What a worker answers: code, value, where it is kept, by the fallback handler?, write error, parts, summary."""
 
 
 class ProcessesExecutor(ThreadsExecutor):
@@ -105,7 +99,7 @@ class ProcessesExecutor(ThreadsExecutor):
 
     def _run(self, work: Work) -> Outcome:
         try:
-            place = (work.row, work.index, work.width, work.attempt)
+            place = (work.row, work.index, work.width, work.attempt, work.identity)
             message = pickled((work.call.index, work.inputs, *place))
         except NotSerializable as error:
             stays = NotSerializable(f"an input of {work.path} cannot go to another process: {error}")
@@ -171,10 +165,10 @@ class _Worker:
         """Let the process run one attempt; `EOFError` or `OSError` if it dies."""
         self._pipe.send_bytes(message)
         reply = cast("Reply", unpickle(self._pipe.recv_bytes()))
-        code, value, stored, by_fallback, write_error, parts = reply
+        code, value, stored, by_fallback, write_error, parts, summary = reply
         keep = work.plan.keep
         handler = keep.fallback.handler if by_fallback and keep and keep.fallback else None
-        return Outcome(code, value, Staged(stored, None) if stored else None, handler, write_error, parts)
+        return Outcome(code, value, Staged(stored, None) if stored else None, handler, write_error, parts, summary)
 
     def is_alive(self) -> bool:
         return self._process.poll() is None

@@ -8,14 +8,17 @@ garbage collector has nothing to walk. `State` and `Result` are built when someb
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 from ckpt.calls import Call, CallPath
+from ckpt.engine.held import Kept
 from ckpt.engine.plans import STATES, Code, Outcome, Plan
 from ckpt.errors import NotFound
-from ckpt.handlers import ResultHandler, Stored
+from ckpt.handlers import JSON, ResultHandler, Stored
 from ckpt.results import Held, NoResult, Result, SafeResult
 from ckpt.states import State
+from ckpt.task_records import Identity, TaskRecord
 
 __all__ = ["DROPPED", "FlowResults", "Rows"]
 
@@ -65,6 +68,14 @@ class Rows:
         self.write_errors: dict[int, BaseException] = {}
         self.writing: dict[int, Outcome] = {}
         """Rows that are computed and not yet kept."""
+        self.identity: list[Identity | None] = []
+        """Per row its identity, as far as it is known; empty where nobody asks."""
+        self.earlier: dict[int, TaskRecord] = {}
+        """Rows whose value comes from an earlier run."""
+        self.started: dict[int, datetime] = {}
+        self.ended: dict[int, datetime] = {}
+        """When rows were started first, and computed, as far as somebody asks."""
+        self.summaries: dict[int, Mapping[str, JSON]] = {}
 
     def add_children(self, parent: int, count: int) -> range:
         """Give a mapped call `count` rows for its children."""
@@ -73,6 +84,8 @@ class Rows:
         self.value.extend([NoResult] * count)
         self.stored.extend([None] * count)
         self.call_of.extend([parent] * count)
+        if self.identity:
+            self.identity.extend([None] * count)
         rows = self.children[parent] = range(first, first + count)
         return rows
 
@@ -92,10 +105,34 @@ class Rows:
 
     def result(self, row: int) -> Result:
         """The row's value beside its safe value; reads nothing."""
+        if row in self.earlier:
+            safe = self.earlier[row].safe
+            return Result(self._held(row), NoResult if safe is None else safe)
         stored, handler, value = self.stored[row], self.handler(row), self.value[row]
         if stored is None or handler is None:
             return Result(value)
-        return Result(NoResult if value is DROPPED else value, SafeResult.of(stored, handler), handler)
+        return Result(self._held(row), SafeResult.of(stored, handler), handler)
+
+    def _held(self, row: int) -> object:
+        return NoResult if self.value[row] is DROPPED else self.value[row]
+
+    def take(self, row: int, record: TaskRecord) -> None:
+        """Let what an earlier run kept be the value of this row."""
+        safe = record.safe
+        self.earlier[row] = record
+        if safe is not None:
+            self.value[row] = Kept(safe)
+            self.stored[row] = Stored(safe.value, safe.digest, safe.size, safe.serializer)
+
+    def give_back(self, row: int) -> None:
+        """Undo `take`."""
+        del self.earlier[row]
+        self.value[row] = NoResult
+        self.stored[row] = None
+
+    def parameter(self, call: Call) -> object:
+        """The value of a parameter, which is known before it has run."""
+        return self.plans[call.index].run()
 
     def state(self, row: int) -> State:
         """The row's state as it stands now."""

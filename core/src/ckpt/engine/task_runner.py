@@ -17,10 +17,12 @@ from typing import Any
 
 from ckpt.arguments import Slot, resolve
 from ckpt.contexts import entered
+from ckpt.engine.held import loaded
 from ckpt.engine.plans import Code, Keep, Outcome, Work
 from ckpt.errors import CkptError, NotSerializable, StoreUnavailable, Unsupported
 from ckpt.handlers import Meta, Staged
 from ckpt.states import SKIP
+from ckpt.summaries import summarize
 
 __all__ = ["as_exception", "is_passing", "pause_before", "run_call"]
 
@@ -33,6 +35,8 @@ def run_call(work: Work) -> Outcome:
     inputs = work.inputs
     token = entered.set(work)
     try:
+        if work.held:
+            inputs = loaded(inputs)
         args = [inputs[a.number] if type(a) is Slot else resolve(a, inputs) for a in work.call.args]
         given = work.call.kwargs
         kwargs = {name: resolve(a, inputs) for name, a in given.items()} if given else {}
@@ -71,14 +75,16 @@ def _keep(value: object, work: Work, keep: Keep) -> Outcome:
             staged = _stage(value, work, keep.fallback)
     except BaseException as error:  # noqa: BLE001  a plugin may raise anything; it is recorded with the task
         return Outcome(Code.SUCCESS, value, write_error=as_exception(error))
-    return Outcome(Code.SUCCESS, value, staged, fallback)
+    summary = None if work.facts.ledger is None else summarize(value)
+    return Outcome(Code.SUCCESS, value, staged, fallback, summary=summary)
 
 
 def _stage(value: object, work: Work, keep: Keep) -> Staged:
     """Stage, trying again for a passing failure: the write alone, never the task."""
     slug = work.call.slug
     path = slug if work.index is None else f"{slug}[{work.index}]"
-    meta = Meta(run=work.facts.id, call=path, attempt=work.attempt)
+    facts = work.facts
+    meta = Meta(facts.id, path, facts.ledger, work.identity, work.attempt)
     key = keep.key(work)
     attempt = 0
     while True:

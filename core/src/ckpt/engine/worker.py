@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from ckpt.contexts import context
+from ckpt.engine.held import loaded
 from ckpt.engine.maps import elements
 from ckpt.engine.plans import CallPart, Code, Outcome, RunFacts, Work
 from ckpt.engine.processes import Pickled, Reply, open_pipe
@@ -25,7 +26,6 @@ from ckpt.engine.task_runner import run_call
 from ckpt.engine.writers import send
 from ckpt.errors import NotSerializable
 from ckpt.logs import show_messages
-from ckpt.results import Held
 from ckpt.serializers import pickled, unpickle
 
 __all__ = ["serve"]
@@ -71,12 +71,12 @@ def _follow(parent: int) -> None:
 
 def _answer(message: bytes, calls: Sequence[CallPart], facts: RunFacts) -> bytes:
     try:
-        number, inputs, row, index, width, attempt = cast("tuple[Any, ...]", unpickle(message))
-        values = [value.load() if isinstance(value, Held) else value for value in inputs]
+        number, inputs, row, index, width, attempt, identity = cast("tuple[Any, ...]", unpickle(message))
+        values = loaded(inputs)
     except Exception as error:  # noqa: BLE001  unpickling a person's value may raise anything
-        return pickled((Code.FAILED, _travelling(error), None, False, None, ()))
+        return pickled((Code.FAILED, _travelling(error), None, False, None, (), None))
     call = calls[number]
-    work = Work(call.plan, call, facts, values, row, index, width, attempt)
+    work = Work(call.plan, call, facts, values, row, index, width, attempt, identity)
     return pickled(_reply(work, call, _delivered(work, run_call(work))))
 
 
@@ -101,16 +101,16 @@ def _reply(work: Work, call: CallPart, outcome: Outcome) -> Reply:
     write_error = None if outcome.write_error is None else _travelling(outcome.write_error)
     if outcome.code != Code.SUCCESS:
         value = _travelling(outcome.value) if isinstance(outcome.value, BaseException) else outcome.value
-        return outcome.code, value, None, False, None, ()
+        return outcome.code, value, None, False, None, (), None
     if stored is not None and not call.is_read:
-        return outcome.code, DROPPED, stored, outcome.handler is not None, write_error, ()
+        return outcome.code, DROPPED, stored, outcome.handler is not None, write_error, (), outcome.summary
     try:
         value = Pickled(pickled(outcome.value))
     except NotSerializable as error:
         away = NotSerializable(f"the value of {work.path} cannot go to another process: {error}")
-        return Code.FAILED, away, None, False, None, ()
+        return Code.FAILED, away, None, False, None, (), None
     parts = [_split(look, outcome.value) for look in call.splits]
-    return outcome.code, value, stored, outcome.handler is not None, write_error, parts
+    return outcome.code, value, stored, outcome.handler is not None, write_error, parts, outcome.summary
 
 
 def _split(look: object, value: object) -> Sequence[object] | Exception:

@@ -1,0 +1,304 @@
+"""The version of a task's code: a digest over its source and what it reaches, so that a changed task is run again.
+
+Covered: the function, or the class of a task object with its bases; and, transitively, the functions, classes and
+literal constants of the same file or the same top-level package that it reaches by name (lists, dicts and sets only
+under names in capitals: others are state), and what its closures hold.
+Comments, docstrings, layout and the settings in `@task(…)` do not count. Not covered: other packages, globals that
+are no literals, files that are read, the clock. Where that comes to more than a thousand things, as for
+`task(pandas.read_csv)`, the version of the package stands for them.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, Final
+
+from ckpt.errors import NotSerializable
+from ckpt.serializers import pickled
+from ckpt.tasks import FunctionTask, Task, task
+
+__all__ = ["CodeVersions"]
+
+_LITERALS: Final = (int, float, complex, str, bytes, bool, type(None), type(...))
+_FIXED: Final = (*_LITERALS, tuple, frozenset)
+_MOST: Final = 1000
+_SETTINGS: Final = frozenset(
+    [*inspect.signature(Task.__init__).parameters, "run", "signature", "__wrapped__", "__doc__"]
+)
+"""Attributes of a task object that are no configuration of what it computes."""
+
+
+class CodeVersions:
+    """The code version of each task, computed once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Task, str | None]] = {}
+
+    def of(self, which: Task) -> str | None:
+        """The hex digest; None where something that counts can be given none (a closure over an open file)."""
+        known = self._known.get(id(which))
+        if known is None:
+            known = self._known[id(which)] = (which, _version(which))
+        return known[1]
+
+
+def _version(which: Task) -> str | None:
+    if which.version is not None:
+        return _digest(["version", which.version])
+    try:
+        units = _Units(which)
+    except NotSerializable:
+        return None
+    except _TooMany as reached:
+        return _digest(reached.args)
+    return _digest(f"{name}={text}" for name, text in sorted(units.found.items()))
+
+
+class _TooMany(Exception):
+    """More is reached than is worth reading; its arguments stand for all of it."""
+
+
+class _Units:
+    """Everything that counts for one task: each function, class and constant by name, as normalised text."""
+
+    def __init__(self, root: Task) -> None:
+        self.found: dict[str, str] = {}
+        self._seen: set[int] = set()
+        source = _unwrapped(root.run) if isinstance(root, FunctionTask) else type(root)
+        self._root = source
+        self._files = {_file(source)} - {None}
+        module = getattr(source, "__module__", None) or ""
+        self._package = module.partition(".")[0]
+        self._task(root)
+
+    def _belongs(self, thing: Any) -> bool:
+        if (getattr(thing, "__module__", None) or "").partition(".")[0] == self._package:
+            return True
+        return _file(thing) in self._files
+
+    def _task(self, which: Task) -> None:
+        if isinstance(which, FunctionTask):
+            self._callable(which.run)
+            return
+        for cls in type(which).__mro__:
+            if cls is Task:
+                break
+            self._class(cls)
+        settings = {name: value for name, value in vars(which).items() if name not in _SETTINGS}
+        for name, value in sorted(settings.items()):
+            self._held(f"{type(which).__qualname__}.{name}", value)
+
+    def _callable(self, thing: Any) -> None:
+        if isinstance(thing, functools.partial):
+            self._callable(thing.func)
+            self._held("partial", (thing.args, thing.keywords))
+        elif isinstance(thing, MethodType):
+            self._callable(thing.__func__)
+            self._held(f"{thing.__func__.__qualname__}.self", thing.__self__)
+        elif isinstance(thing, FunctionType):
+            self._function(thing)
+        elif isinstance(thing, type):
+            self._class(thing)
+        elif isinstance(wrapped := getattr(thing, "__wrapped__", None), FunctionType):
+            self._function(wrapped)
+        else:  # a builtin, or an object that can be called
+            self._held(f"{type(thing).__qualname__} {getattr(thing, '__qualname__', '')}", thing)
+
+    def _function(self, function: FunctionType) -> None:
+        if not self._new(function):
+            return
+        name = f"{function.__module__}.{function.__qualname__}"
+        code = function.__code__
+        tree = _tree(code)
+        self.found[name] = _bytecode(code) if tree is None else _dump(_undecorated(tree, function.__globals__))
+        inside = dict(zip(code.co_freevars, map(_content, function.__closure__ or ()), strict=True))
+        for cell, value in inside.items():
+            self._held(f"{name}.{cell}", value)
+        for place, value in [*enumerate(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).items()]:
+            self._held(f"{name}({place})", value)
+        chains = _chains(tree) if tree is not None else ((each,) for each in _names(code))
+        self._reached(function.__module__ or "", chains, {**function.__globals__, **inside})
+
+    def _class(self, cls: type) -> None:
+        if not self._belongs(cls) or not self._new(cls):
+            return
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+        except (OSError, TypeError, SyntaxError):
+            for value in vars(cls).values():
+                if isinstance(function := getattr(value, "__func__", value), FunctionType):
+                    self._function(function)
+            return
+        self.found[f"{cls.__module__}.{cls.__qualname__}"] = _dump(tree)
+        for base in cls.__mro__[1:]:
+            self._class(base)
+        names = vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else {}
+        self._reached(cls.__module__, _chains(tree), names)
+
+    def _reached(self, module: str, chains: Iterable[tuple[str, ...]], names: Mapping[str, Any]) -> None:
+        """Look at what is reached by name in `module`: `helper`, `package.other.helper`."""
+        for chain in chains:
+            if chain[0] not in names:
+                continue
+            value, rest = names[chain[0]], chain[1:]
+            while isinstance(value, ModuleType) and rest and self._is_ours(value):
+                value, rest = getattr(value, rest[0], None), rest[1:]
+            if isinstance(value, Task):
+                self._task(value)
+            elif isinstance(value, FunctionType | type | functools.partial):
+                if self._belongs(value.func if isinstance(value, functools.partial) else _unwrapped(value)):
+                    self._callable(value)
+            elif (text := _literal(value)) is not None and (isinstance(value, _FIXED) or chain[-1].isupper()):
+                self.found[".".join((module, *chain[: len(chain) - len(rest)]))] = text
+
+    def _held(self, name: str, value: Any) -> None:
+        """What only this function has: a cell of its closure, a default, an attribute of the task."""
+        if (text := _literal(value)) is not None:
+            self.found[name] = text
+        elif isinstance(value, Task):
+            self._task(value)
+        elif isinstance(value, FunctionType | type):
+            if self._belongs(value):
+                self._callable(value)
+            else:
+                self.found[name] = f"{value.__module__}.{value.__qualname__}"
+        elif isinstance(value, ModuleType):
+            self.found[name] = value.__name__
+        elif value is not _EMPTY:
+            self.found[name] = hashlib.sha256(pickled(value)).hexdigest()
+
+    def _is_ours(self, module: ModuleType) -> bool:
+        return module.__name__.partition(".")[0] == self._package
+
+    def _new(self, thing: object) -> bool:
+        if id(thing) in self._seen:
+            return False
+        self._seen.add(id(thing))
+        if len(self._seen) > _MOST:
+            version = getattr(sys.modules.get(self._package), "__version__", "")
+            raise _TooMany(f"{self._root.__module__}.{self._root.__qualname__}", str(version))
+        return True
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
+
+
+_EMPTY: Final = object()
+
+
+def _content(cell: Any) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return _EMPTY  # of a name that has no value yet
+
+
+def _unwrapped(thing: Any) -> Any:
+    return inspect.unwrap(thing) if callable(thing) and not isinstance(thing, type) else thing
+
+
+def _file(thing: Any) -> str | None:
+    if isinstance(thing, type):
+        return getattr(sys.modules.get(thing.__module__), "__file__", None)
+    code = getattr(getattr(thing, "__func__", thing), "__code__", None)
+    return code.co_filename if code is not None else None
+
+
+def _tree(code: CodeType) -> ast.Module | None:
+    """The source as a tree; None where there is none, as for a lambda in the middle of a line."""
+    if code.co_name == "<lambda>":
+        return None
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(code)))
+    except (OSError, TypeError, SyntaxError, IndexError):
+        return None
+
+
+def _undecorated(tree: ast.Module, names: Mapping[str, Any]) -> ast.Module:
+    """Without `@task(…)`: settings change no value, and those that do are asked for by themselves."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.decorator_list = [each for each in node.decorator_list if not _is_task(each, names)]
+    return tree
+
+
+def _is_task(decorator: ast.expr, names: Mapping[str, Any]) -> bool:
+    node = decorator.func if isinstance(decorator, ast.Call) else decorator
+    chain = _chain(node)
+    value = names.get(chain[0]) if chain else None
+    for name in chain[1:]:
+        value = getattr(value, name, None)
+    return value is task
+
+
+def _chain(node: ast.AST) -> tuple[str, ...]:
+    """`a.b.c` as its names; empty for anything else."""
+    if isinstance(node, ast.Name):
+        return (node.id,)
+    if isinstance(node, ast.Attribute) and (inner := _chain(node.value)):
+        return (*inner, node.attr)
+    return ()
+
+
+def _chains(tree: ast.AST) -> Iterator[tuple[str, ...]]:
+    inner: set[int] = set()
+    for node in ast.walk(tree):  # from the outside in
+        if isinstance(node, ast.Attribute | ast.Name) and id(node) not in inner and (chain := _chain(node)):
+            yield chain
+            inner.update(map(id, ast.walk(node)))
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = (const for const in code.co_consts if isinstance(const, CodeType))
+    return {*code.co_names, *(name for each in inner for name in _names(each))}
+
+
+def _bytecode(code: CodeType) -> str:
+    """In place of source: what this version of Python made of it."""
+    consts = [_bytecode(const) if isinstance(const, CodeType) else repr(const) for const in code.co_consts]
+    return repr((sys.version_info[:2], code.co_code.hex(), consts, code.co_names, code.co_varnames, code.co_freevars))
+
+
+def _dump(node: Any) -> str:
+    """A tree as text that is the same in every version of Python: what is empty, and docstrings, are left out."""
+    if isinstance(node, list):
+        return f"[{','.join(map(_dump, node))}]"
+    if not isinstance(node, ast.AST):
+        return f"{type(node).__name__}:{node!r}"
+    fields = []
+    for name, value in ast.iter_fields(node):
+        part = value
+        if name in ("ctx", "type_comment", "kind") or value is None:
+            continue
+        if name == "body" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            part = value[1:] if _is_text(value[0]) else value
+        if part != []:
+            fields.append(f"{name}={_dump(part)}")
+    return f"{type(node).__name__}({','.join(fields)})"
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _literal(value: object, depth: int = 8) -> str | None:
+    """A constant as text; None for what is none."""
+    kind = type(value)
+    if kind in _LITERALS:
+        return f"{kind.__name__}:{value!r}"
+    if not depth or kind not in (tuple, list, dict, set, frozenset):
+        return None
+    items: Any = value.items() if isinstance(value, dict) else value
+    parts = [_literal(part, depth - 1) for part in items]
+    if None in parts:
+        return None
+    known = [part for part in parts if part is not None]
+    return f"{kind.__name__}[{','.join(sorted(known) if isinstance(value, set | frozenset) else known)}]"

@@ -1,0 +1,343 @@
+"""What a ledger has to do with one run: who records it, which run it goes on from, and what is taken from there.
+
+All of this happens before the first task runs. The kept values on the border between what is taken and what runs are
+verified here; one that is missing or damaged moves its task to the side of what runs, until the plan stays the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import platform
+import socket
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from ckpt import installed, plugins
+from ckpt.calls import CallPath
+from ckpt.engine.planning import RunPlan, make_plan
+from ckpt.engine.runs import Rows
+from ckpt.engine.tracking import Tracker, serves
+from ckpt.errors import AccessDenied, CkptError, ConfigError, CorruptRecord, NotFound, PluginNotFound, StoreUnavailable
+from ckpt.handlers import JSON, Meta
+from ckpt.identities import Identities
+from ckpt.ledgers import Ledger, Prior
+from ckpt.objects import ObjectResultHandler
+from ckpt.options import convert
+from ckpt.results import SafeResult
+from ckpt.suggestions import did_you_mean
+from ckpt.task_records import CallArguments, Identity, Place, RunRecord, TaskRecord, Wish
+from ckpt.version import __version__
+
+if TYPE_CHECKING:
+    from ckpt.calls import Call
+    from ckpt.engine.graph import Graph
+    from ckpt.engine.plans import Plan, RunFacts
+    from ckpt.flows import Flow
+    from ckpt.settings import Settings
+
+__all__ = ["History", "open_history"]
+
+log = logging.getLogger("ckpt")
+
+_INLINE = 16 << 10
+"""Bytes of constants that the ledger itself keeps; more become an object of their own."""
+_READERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The ledger of one run, and what it knows."""
+
+    ledger: Ledger
+    wish: Wish
+    prior: Prior | None = None
+    identities: Identities = field(default_factory=Identities)
+
+    def parameters(self, flow: Flow) -> dict[str, object]:
+        """The parameters of the run that this one goes on from, as far as the flow has them still."""
+        if self.prior is None:
+            return {}
+        found: dict[str, object] = {}
+        for name, call in flow.parameters().items():
+            record = self.prior.tasks.get(CallPath(call.slug))
+            if record is not None and record.safe is not None:
+                found[name] = record.safe.read()
+        return found
+
+    def tracker(self, graph: Graph, plans: Sequence[Plan], facts: RunFacts) -> Tracker:
+        """What the loop asks; where this run goes on from another, planned and verified.
+
+        Raises: `ConfigError` for a task to start from that the flow does not have.
+        """
+        made = self._tracker(graph, plans, facts)
+        if self.prior is not None:
+            self._verified(graph, plans, made)
+        return made
+
+    def plan(self, graph: Graph, plans: Sequence[Plan], facts: RunFacts) -> RunPlan:
+        """What would be taken and what would be run."""
+        tracker = self._tracker(graph, plans, facts)
+        return self._verified(graph, plans, tracker) if self.prior else make_plan(Rows(graph.calls, plans), tracker)
+
+    def _tracker(self, graph: Graph, plans: Sequence[Plan], facts: RunFacts) -> Tracker:
+        calls = graph.calls
+        cached = [call for call in calls if call.task.cache]
+        return Tracker(
+            self.identities,
+            prior=self._prior_tasks(graph, plans) if self.prior is not None else None,
+            lookup=self._lookup if cached else None,
+            hints=self._hints(facts.flow) if cached else (),
+            again=self._again(graph),
+            refresh=self._refreshed(cached),
+            keep=_keeper(plans, facts),
+        )
+
+    def _prior_tasks(self, graph: Graph, plans: Sequence[Plan]) -> Mapping[CallPath, TaskRecord]:
+        assert self.prior is not None
+        tasks = self.prior.tasks
+        names = {call.slug: call.task for call in graph.calls}
+        unknown = [each for each in names if not (found := tasks.get(CallPath(each))) or not serves(found, names[each])]
+        return {**tasks, **_unrecorded(self.prior, names)} if unknown else tasks
+
+    def _lookup(self, identities: Sequence[Identity]) -> Mapping[Identity, TaskRecord]:
+        try:
+            return self.ledger.lookup(identities)
+        except CkptError as error:
+            if self.ledger.required:
+                raise
+            log.warning("no values of other runs are reused here: %s", error)
+            return {}
+
+    def _hints(self, flow: str) -> Iterator[TaskRecord]:
+        """What the last run of the flow kept, in one read: most likely all that will be asked for."""
+        try:
+            tasks = self.ledger.prior("last", flow=flow).tasks.values()
+        except CkptError:
+            return iter(())
+        known = [each.identity for each in tasks if each.reusable_until is not None and each.identity is not None]
+        return iter(self._lookup(known).values())
+
+    def _again(self, graph: Graph) -> Collection[int]:
+        """The calls to start from, and all that is downstream of them."""
+        again: set[int] = set()
+        if not self.wish.from_task:
+            return again
+        slugs = {call.slug: call.index for call in graph.calls}
+        for text in self.wish.from_task:
+            named = [call.index for call in graph.calls if call.task.name == text]
+            if text not in slugs and len(named) != 1:
+                what = "is called more than once" if named else "is no call of this flow"
+                raise ConfigError(f"--from {text}: it {what}: {did_you_mean(text, slugs)}")
+            again.add(slugs[text] if text in slugs else named[0])
+        for call in graph.calls:
+            if any(up.index in again for up in call.upstream):
+                again.add(call.index)
+        return again
+
+    def _refreshed(self, cached: Sequence[Call]) -> Collection[int]:
+        if isinstance(self.wish.refresh, bool):
+            return {call.index for call in cached} if self.wish.refresh else ()
+        names = {name for call in cached for name in (call.slug, call.task.name)}
+        for text in self.wish.refresh:
+            if text not in names:
+                raise ConfigError(f"refresh {text!r}: no task with cache has that name: {did_you_mean(text, names)}")
+        return {call.index for call in cached if {call.slug, call.task.name} & set(self.wish.refresh)}
+
+    def _verified(self, graph: Graph, plans: Sequence[Plan], tracker: Tracker) -> RunPlan:
+        """Plan, verify what would be read, and plan again without what cannot be."""
+        good: set[CallPath] = set()
+        while True:
+            plan = make_plan(Rows(graph.calls, plans), tracker)
+            ask = [each for each in plan.border if each[0] not in good]
+            bad = False
+            for (path, _), error in zip(ask, _verify_all([safe for _, safe in ask]), strict=True):
+                if error is None:
+                    good.add(path)
+                    continue
+                bad = True
+                tracker.distrust(path, str(error))
+                log.warning("task %s is run again: what was kept of it cannot be read: %s", path, error)
+            if not bad:
+                return plan
+
+    def record(self, flow: Flow, plans: Sequence[Plan], facts: RunFacts) -> RunRecord:
+        """The run, as it is told to the ledger."""
+        codes = [self.identities.versions.of(call.task) for call in flow.calls if not call.is_parameter]
+        code = None if None in codes else hashlib.sha256("".join(sorted({str(each) for each in codes})).encode())
+        return RunRecord(
+            id=facts.id,
+            flow=facts.flow,
+            started=facts.started,
+            name=self.wish.run_name,
+            target=flow.target,
+            parameters={name: _shown(value) for name, value in facts.parameters.items()},
+            code=code.hexdigest() if code else None,
+            environment=_environment(),
+            executor=facts.executor,
+            calls=facts.calls,
+            places=_places(plans, facts.id),
+            resumed=self.prior.run.id if self.prior is not None else None,
+            ledger=self.ledger.id,
+        )
+
+
+def open_history(flow: Flow, settings: Settings, wish: Wish) -> History | None:
+    """The ledger that is installed and switched on, and the run to go on from.
+
+    Raises: `PluginNotFound` with the pip line, if something is wished that needs a ledger; `NotFound` for a run that it
+    does not know; what opening raises, if the ledger is required.
+    """
+    ledger = _opened(settings)
+    if ledger is None:
+        if wish != Wish():
+            raise PluginNotFound(
+                "resume, from_task, refresh and run_name need the record of runs, and no ledger is installed and "
+                f"switched on: {installed.pip_line('ckpt-ledger')}"
+            )
+        if any(call.task.cache for call in flow.calls):
+            log.warning("cache= has no effect without a ledger: %s", installed.pip_line("ckpt-ledger"))
+        return None
+    prior = None
+    if wish.resume is not None:
+        prior = ledger.prior(wish.resume, flow=flow.name)
+        if prior.is_alive:
+            raise ConfigError(
+                f"run {prior.run.id} is still in progress: wait for its end, or, if it is gone, "
+                f"{ledger.lease_seconds:g} seconds after its last sign of life"
+            )
+        log.info("going on from run %s", prior.run.id)
+    elif wish.from_task:
+        raise ConfigError("from_task says where to go on from in a run: name the run with resume, as in resume='last'")
+    return History(ledger, wish, prior)
+
+
+def _opened(settings: Settings) -> Ledger | None:
+    kinds = plugins.ledger_classes()
+    if len(kinds) > 1:
+        names = ", ".join(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
+        raise ConfigError(f"two ledgers are installed, {names}: leave one out with CKPT__PLUGINS__BLOCK")
+    for kind in kinds:
+        try:
+            return kind.from_settings(settings)
+        except (StoreUnavailable, AccessDenied, CorruptRecord) as error:
+            section = settings.section(kind.section)
+            if convert(section.get("required", False), bool, name=f"{kind.section}.required", source="the settings"):
+                raise
+            log.warning("this run is not recorded, its values are kept all the same: %s", error)
+    return None
+
+
+def _keeper(plans: Sequence[Plan], facts: RunFacts) -> Callable[[bytes], CallArguments]:
+    """How the constants of calls are kept: inline, or where the run's values are."""
+    places = _kept_places(plans, facts.id)
+
+    def keep(data: bytes) -> CallArguments:
+        digest = hashlib.sha256(data).hexdigest()
+        if len(data) <= _INLINE or not places:
+            return CallArguments(digest, data)
+        handler, prefix = places[0]
+        stored = handler.store(data, key=f"{prefix}constants/{digest[:16]}{handler.suffix}", meta=Meta(facts.id))
+        return CallArguments(digest, None, SafeResult.of(stored, handler))
+
+    return keep
+
+
+def _kept_places(plans: Sequence[Plan], run: str) -> list[tuple[ObjectResultHandler, str]]:
+    """The handlers that keep what belongs to this run alone, each with the start of all its keys."""
+    found: dict[int, tuple[ObjectResultHandler, str]] = {}
+    for plan in plans:
+        for keep in (plan.keep, plan.keep.fallback if plan.keep else None):
+            if keep is not None and isinstance(keep.handler, ObjectResultHandler):
+                prefix = keep.template.start
+                if f"/{run}/" in f"/{prefix}" and prefix.endswith("/"):
+                    found.setdefault(id(keep.handler), (keep.handler, prefix))
+    return list(found.values())
+
+
+def _places(plans: Sequence[Plan], run: str) -> list[Place]:
+    return [Place(handler.to_spec(), prefix) for handler, prefix in _kept_places(plans, run)]
+
+
+def _unrecorded(prior: Prior, names: Mapping[str, object]) -> dict[CallPath, TaskRecord]:
+    """What a run has kept and not recorded, since it was killed in between: found by the headers of its objects."""
+    known = {record.safe.value for record in prior.tasks.values() if record.safe and isinstance(record.safe.value, str)}
+    found: dict[CallPath, TaskRecord] = {}
+    for place in prior.run.places:
+        handler = plugins.handler_from_spec(dict(place.handler))
+        if not isinstance(handler, ObjectResultHandler):
+            continue
+        for info in handler.objects.list(place.prefix):
+            if info.key in known:
+                continue
+            record = _from_header(handler, info.key, info.size, prior.run.id)
+            if record is not None and record.call.slug in names:
+                before = found.get(record.call)
+                if before is None or before.attempt < record.attempt:
+                    found[record.call] = record
+    if found:
+        log.info("run %s has kept %d values that are not in its record", prior.run.id, len(found))
+    return found
+
+
+def _from_header(handler: ObjectResultHandler, key: str, size: int, run: str) -> TaskRecord | None:
+    try:
+        header = handler.meta(key)
+    except CkptError as error:
+        log.warning("%s is passed over: %s", key, error)
+        return None
+    call, identity, digest = header.get("call"), header.get("identity"), header.get("content")
+    if header.get("run") != run or not isinstance(call, str) or not isinstance(identity, str):
+        return None
+    slug, bracket, index = call.partition("[")
+    path = CallPath(slug, int(index.removesuffix("]")) if bracket else None)
+    safe = SafeResult(key, handler, digest=str(digest), size=size, serializer=str(header.get("serializer")))
+    attempt = header.get("attempt")
+    return TaskRecord(
+        run, path, "Success", safe=safe, outcome="stored", identity=Identity(identity),
+        attempt=attempt if isinstance(attempt, int) else 1,
+    )  # fmt: skip
+
+
+def _verify_all(safes: Sequence[SafeResult]) -> list[CkptError | None]:
+    if not safes:
+        return []
+    with ThreadPoolExecutor(min(_READERS, len(safes)), thread_name_prefix="ckpt-reader") as readers:
+        return list(readers.map(_verify, safes))
+
+
+def _verify(safe: SafeResult) -> CkptError | None:
+    try:
+        safe.result_handler.verify(safe)
+    except (NotFound, CorruptRecord) as error:
+        return error
+    return None
+
+
+def _shown(value: object) -> JSON:
+    """A parameter as plain JSON, else its `repr`, cut short."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    try:
+        text = repr(value)
+    except Exception as error:  # noqa: BLE001  a person's __repr__ may raise anything
+        text = f"<{type(value).__name__}: {type(error).__name__}>"
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Mapping[str, JSON]:
+    import cloudpickle
+
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "platform": platform.platform(),
+        "ckpt": __version__,
+        "cloudpickle": str(cloudpickle.__version__),
+        "plugins": [str(each) for each in installed.plugins()],
+        "host": socket.gethostname(),
+    }

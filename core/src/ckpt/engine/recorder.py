@@ -1,0 +1,177 @@
+"""Tells the ledger of one run, behind the flow: in batches, in the order "value durable, then row".
+
+One thread writes; it also says that the run is alive. A ledger that cannot be written is given up for the rest of the
+run with one warning, and the values are kept all the same; unless it is required: then a row that cannot be written
+counts as a value that could not be kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from time import monotonic
+
+from ckpt.contexts import entered
+from ckpt.errors import CkptError, StoreUnavailable
+from ckpt.ledgers import Ledger
+from ckpt.states import State
+from ckpt.task_records import CallArguments, LogLine, RunRecord, TaskRecord
+
+__all__ = ["Recorder"]
+
+log = logging.getLogger("ckpt")
+
+_BATCH = 1000
+_LINGER = 0.02
+"""Seconds that a row waits for others if nobody waits for it: a thread that is woken for each costs more than rows."""
+_PAUSES = (0.05, 0.2, 1.0)
+"""Seconds before each further attempt to write a batch."""
+
+Acknowledge = Callable[[int, Exception | None], None]
+
+
+class Recorder:
+    """The way of one run's facts to a ledger. `acknowledge(row, error)` is called from its thread."""
+
+    def __init__(self, ledger: Ledger, run: RunRecord) -> None:
+        self.ledger, self.run = ledger, run
+        self._rows: deque[tuple[int | None, TaskRecord]] = deque()
+        self._arguments: dict[str, CallArguments] = {}
+        self._told: set[str] = set()
+        self._lines: deque[LogLine] = deque()
+        self._wanted = threading.Event()
+        """Set where somebody waits for what is queued."""
+        self._acknowledge: Acknowledge = lambda row, error: None
+        self._given_up: Exception | None = None
+        self._closed = self._idle = False
+        self._thread = threading.Thread(target=self._write, name="ckpt-recorder", daemon=True)
+        self._messages = _Messages(self._lines)
+
+    def begin(self, acknowledge: Acknowledge) -> None:
+        """Say that the run starts.
+
+        Raises: what the ledger raises, if it is required.
+        """
+        self._acknowledge = acknowledge
+        try:
+            self.ledger.begin(self.run)
+        except Exception as error:
+            if self.ledger.required:
+                raise
+            self._give_up(error)
+        self._thread.start()
+        logging.getLogger("ckpt.task").addHandler(self._messages)
+
+    def put(self, record: TaskRecord, row: int | None = None) -> None:
+        """Keep a record; with `row` its being durable is acknowledged."""
+        self._rows.append((row, record))
+        if self._idle or len(self._rows) == _BATCH:
+            self._wanted.set()
+
+    def hurry(self) -> None:
+        """Write what is queued now: somebody waits for it."""
+        if self._rows:
+            self._wanted.set()
+
+    def arguments(self, given: CallArguments) -> None:
+        """Keep arguments, before the first record that names them."""
+        if given.digest not in self._told:
+            self._told.add(given.digest)
+            self._arguments[given.digest] = given
+
+    def end(self, state: State) -> None:
+        """Write what is left, and say how the run ended."""
+        logging.getLogger("ckpt.task").removeHandler(self._messages)
+        self._closed = True
+        self._wanted.set()
+        self._thread.join()
+        if self._given_up is None:
+            try:
+                self.ledger.end(self.run.id, state.name, state.message)
+            except Exception as error:  # noqa: BLE001  as above
+                self._give_up(error)
+        self.ledger.close()
+
+    def _write(self) -> None:
+        pulse = self.ledger.lease_seconds / 3
+        beat = monotonic() + pulse
+        while True:
+            self._sleep(max(0.0, beat - monotonic()))
+            batch = [self._rows.popleft() for _ in range(min(_BATCH, len(self._rows)))]
+            closed = self._closed and not self._rows
+            error = self._written(batch)
+            for row, _ in batch:
+                if row is not None:
+                    self._acknowledge(row, error if self.ledger.required else None)
+            if closed and not self._lines:
+                return
+            if monotonic() >= beat:
+                beat = monotonic() + pulse
+                self._try(lambda: self.ledger.heartbeat(self.run.id))
+
+    def _sleep(self, most: float) -> None:
+        """Wait for rows, and then a little for more of them."""
+        self._idle = True
+        if not self._rows and not self._closed:  # looked at after `_idle` is set, so that no sleeper is missed
+            self._wanted.wait(most)
+        self._idle = False
+        self._wanted.clear()
+        if len(self._rows) < _BATCH and not self._closed:
+            self._wanted.wait(_LINGER)
+            self._wanted.clear()
+
+    def _written(self, batch: list[tuple[int | None, TaskRecord]]) -> Exception | None:
+        error = self._given_up
+        if batch:
+            arguments = [self._arguments.pop(digest) for digest in list(self._arguments)]
+            error = self._try(lambda: self.ledger.record([record for _, record in batch], arguments))
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        if lines:
+            self._try(lambda: self.ledger.log(lines))
+        return error
+
+    def _try(self, step: Callable[[], None]) -> Exception | None:
+        """Take a step, again where that may help; what it raises in the end."""
+        if self._given_up is not None:
+            return self._given_up
+        error: Exception | None = None
+        for pause in (*_PAUSES, None):
+            try:
+                step()
+            except StoreUnavailable as passing:
+                error = passing
+            except Exception as raised:  # noqa: BLE001  as above; a ledger may be anybody's
+                error = raised
+                break
+            else:
+                return None
+            if pause is not None:
+                threading.Event().wait(pause)
+        assert error is not None
+        if not self.ledger.required:
+            self._give_up(error)
+        return error
+
+    def _give_up(self, error: Exception) -> None:
+        self._given_up = error
+        said = str(error) if isinstance(error, CkptError) else f"{type(error).__name__}: {error}"
+        log.warning("run %s is not recorded any further, its values are kept all the same: %s", self.run.id, said)
+
+
+class _Messages(logging.Handler):
+    """Takes down what tasks log through `ckpt.get_logger()`."""
+
+    def __init__(self, lines: deque[LogLine]) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        work = entered.get()
+        if work is None:
+            return
+        text = record.getMessage().removeprefix(f"{work.path}: ")
+        at = datetime.fromtimestamp(record.created, UTC)
+        self._lines.append(LogLine(work.facts.id, work.path, work.attempt, at, record.levelname, text))

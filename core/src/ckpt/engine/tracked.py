@@ -1,0 +1,310 @@
+"""The scheduling loop of a run that a ledger records: what is known already is not run, and what happens is told.
+
+A row is looked at when everything upstream is there. If a record serves, the row takes its value without reading it.
+A row whose record says that it finished, and whose value was not to be kept, is *postponed*: what is downstream may
+start, and only if something that does run takes the value is it computed again; until then that one is *parked*.
+
+Kept means here: the bytes are durable, and then the row of the ledger is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from ckpt.arguments import Build, Slot
+from ckpt.engine.facts import TaskFacts
+from ckpt.engine.held import Filled, Kept, Unreadable
+from ckpt.engine.loop import Loop, said
+from ckpt.engine.maps import follows
+from ckpt.engine.plans import Code, Outcome, Work
+from ckpt.engine.recorder import Recorder
+from ckpt.engine.runs import DROPPED
+from ckpt.engine.tracking import Tracker
+from ckpt.errors import ConfigError, Unsupported
+from ckpt.results import Held, SafeResult
+
+if TYPE_CHECKING:
+    from ckpt.task_records import TaskRecord
+
+__all__ = ["TrackedLoop"]
+
+_AT_ONCE = 1000
+"""Rows for which other runs are asked in one go."""
+
+
+class TrackedLoop(Loop):
+    """One run of one graph, recorded; `tracker` knows what serves."""
+
+    def __init__(self, *given: Any, tracker: Tracker, recorder: Recorder, records: TaskFacts, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.tracker, self.recorder, self.records = tracker, recorder, records
+        tracker.rows = self.rows
+        self.rows.identity = [None] * len(self.calls)
+        self.recording: set[int] = set()
+        """Rows whose bytes are durable, and whose records are not yet."""
+        self.told: set[int] = set()
+        """Rows that are recorded as successful, and not final yet."""
+        self.postponed: dict[int, TaskRecord] = {}
+        self.parked: dict[int, list[int]] = {}
+        """Per row that is computed again, the rows that wait for its value."""
+        self.decided: set[int] = set()
+        """Rows that have to be run."""
+        self.computing: set[int] = set()
+        """Rows that are run although what is downstream of them was released before."""
+
+    def _await(self, timeout: float | None) -> None:
+        self.recorder.hurry()
+        super()._await(timeout)
+
+    def _is_over(self) -> bool:
+        over = super()._is_over()
+        if over:
+            self._end_postponed()
+        return over
+
+    def _drain(self) -> None:
+        self._end_postponed()
+        super()._drain()
+
+    def _end_postponed(self) -> None:
+        for row, record in list(self.postponed.items()):
+            del self.postponed[row]
+            self.rows.earlier[row] = record
+            self._finish(row, Code.CACHED, f"finished in run {record.origin or record.run}, its value is not needed")
+
+    # -- before a row starts
+
+    def _begin(self, row: int) -> None:
+        if row in self.rows.attempts or not (self._served(row) or self._waits(row)):
+            super()._begin(row)
+
+    def _served(self, row: int) -> bool:
+        """Let a record serve for the row, if one does."""
+        if row in self.decided:
+            return False
+        rows, tracker = self.rows, self.tracker
+        self._identify(row)
+        if tracker.unknown(row):
+            alike = [row]
+            for other in islice(self.ready, _AT_ONCE):
+                if self._is_identifiable(other):
+                    self._identify(other)
+                    if tracker.unknown(other):
+                        alike.append(other)
+            tracker.ask(alike)
+        record = tracker.earlier(row)
+        if record is None:
+            self.decided.add(row)
+            return False
+        where = record.origin or record.run
+        if record.state == "Skipped":
+            rows.earlier[row] = record
+            self._finish(row, Code.SKIPPED, record.message)
+        elif record.safe is None:
+            self.postponed[row] = record
+            rows.code[row] = Code.CACHED
+            self._release(row)
+        else:
+            rows.take(row, record)
+            self._finish(row, Code.CACHED, f"kept in run {where}")
+        return True
+
+    def _identify(self, row: int) -> None:
+        self.tracker.identify(row, self.columns.get(self.rows.call_of[row]))
+
+    def _is_identifiable(self, row: int) -> bool:
+        call = self.rows.call_of[row]
+        node = self.calls[call]
+        return bool(node.task.cache) and (row != call or node.each is None) and row not in self.decided
+
+    def _waits(self, row: int) -> bool:
+        """See to it that the values which the row takes are there or can be read; True if it has to wait for some."""
+        if not (self.postponed or self.computing):
+            return False
+        absent = [up for up in self._needed(row) if up in self.postponed or up in self.computing]
+        for up in absent:
+            if self.postponed.pop(up, None) is not None:
+                self._compute(up)
+        self._park(row, absent)
+        return bool(absent)
+
+    def _compute(self, row: int) -> None:
+        """Run a row that had a value elsewhere, or none."""
+        self.decided.add(row)
+        self.computing.add(row)
+        self.rows.code[row] = Code.PENDING
+        self.ready.append(row)
+
+    def _park(self, row: int, absent: Iterable[int]) -> None:
+        for up in absent:
+            self.parked.setdefault(up, []).append(row)
+            self.waits[row] += 1
+
+    def _needed(self, row: int) -> Iterator[int]:
+        """The rows whose values a row takes; of the parent of mapped children those that it is expanded from."""
+        number = self.rows.call_of[row]
+        call = self.calls[number]
+        if row != number or call.each is None:
+            for up in call.inputs if call.each is None else call.inputs[: call.shared]:
+                yield from self.rows.children.get(up.index) or (up.index,)
+        if call.each is None:
+            return
+        if row == number or number not in self.columns:
+            for up in call.inputs[call.shared :]:
+                yield from self.rows.children.get(up.index) or (up.index,)
+            for each in call.each:
+                if each.call is not None and not follows(each):
+                    yield from self.rows.children.get(each.call.index) or (each.call.index,)
+        if row != number:
+            index = row - self.rows.children[number].start
+            for column in self.columns.get(number, ()):
+                if type(column) is range:
+                    yield column[index]
+
+    def _release(self, row: int) -> None:
+        super()._release(row)
+        if row not in self.computing or self.rows.code[row] < Code.SUCCESS:
+            return
+        self.computing.discard(row)
+        for waiting in self.parked.pop(row, ()):
+            if self.rows.code[row] >= Code.SKIPPED:
+                self.trouble[waiting] = 1
+            self._arrived(waiting)
+
+    # -- what a row gets
+
+    def _work(self, row: int) -> Work:
+        call = self.rows.call_of[row]
+        if row != call and call not in self.columns:
+            self._bring(row)
+            columns = self._columns(call, self.rows.children[call].start)
+            if any(len(column) != len(self.rows.children[call]) for column in columns):
+                raise ConfigError(
+                    f"{self.rows.path(call)} had {len(self.rows.children[call])} children, and what it maps over, "
+                    f"computed again, has {len(columns[0])} elements: run it again as a whole with --from"
+                )
+            self.columns[call] = columns
+        work = super()._work(row)
+        work.identity = self.rows.identity[row]
+        work.held = not self.executor.remote and any(isinstance(value, Held) for value in work.inputs)
+        self.rows.started.setdefault(row, datetime.now(UTC))
+        return work
+
+    def _value(self, row: int) -> object:
+        children = self.rows.children.get(row)
+        if children is None:
+            return self._readable(row)
+        values = [self._readable(child) for child in children]
+        if any(isinstance(value, Kept) for value in values):
+            return Filled(Build(list, [Slot(number) for number in range(len(values))]), values)
+        return self.executor.gather(values)
+
+    def _readable(self, row: int) -> object:
+        """The value of a row, or where to read it if it was dropped."""
+        value = self.rows.value[row]
+        if value is DROPPED and isinstance(safe := self.rows.result(row).safe_value, SafeResult):
+            return Kept(safe)
+        return value
+
+    def _bring(self, row: int) -> None:
+        """Read what mapped children are made from.
+
+        Raises: `Unreadable`.
+        """
+        for up in self._needed(row):
+            value = self._readable(up)
+            if isinstance(value, Kept):
+                self.rows.value[up] = value.load()
+
+    def _expand(self, parent: int) -> None:
+        if parent not in self.decided:
+            self.tracker.identify(parent)
+            count = self.tracker.adoptable(parent)
+            if count is not None:
+                self._add_children(parent, count)
+                self.tracker.adopt(parent, self.rows.children[parent])
+                return
+            self.decided.add(parent)
+        if self._waits(parent):
+            return
+        try:
+            self._bring(parent)
+        except Unreadable as error:
+            self._again(parent, error)
+        except Exception as error:  # noqa: BLE001  whatever a handler raises is the parent's failure
+            self.rows.value[parent] = error
+            self._finish(parent, Code.FAILED, said(error))
+        else:
+            super()._expand(parent)
+
+    def _again(self, row: int, error: Unreadable) -> None:
+        """Compute again the inputs of `row` that cannot be read, and let it wait for them."""
+        reason, location = error.args
+        absent = []
+        for up in dict.fromkeys(self._needed(row)):
+            record = self.rows.earlier.get(up)
+            if record is None or record.safe is None or record.safe.value != location:
+                continue
+            self.observers.warn(
+                f"task {self.rows.path(up)} is run again: what run {record.origin or record.run} kept of it "
+                f"cannot be read: {reason}"
+            )
+            self.tracker.distrust(self.rows.path(up), reason)
+            self.rows.give_back(up)
+            if up != (call := self.rows.call_of[up]):
+                self.unfinished[call] += 1
+            self._compute(up)
+            absent.append(up)
+        if not absent:
+            raise Unsupported(f"{self.rows.path(row)} takes nothing that is kept at {location!r}: {reason}") from error
+        self.rows.code[row] = Code.PENDING
+        self._park(row, absent)
+
+    # -- after it
+
+    def _attempted(self, work: Work, outcome: Outcome) -> None:
+        if outcome.code == Code.FAILED and isinstance(outcome.value, Unreadable):
+            self._again(work.row, outcome.value)
+        else:
+            super()._attempted(work, outcome)
+
+    def _computed(self, work: Work, outcome: Outcome) -> None:
+        self.rows.ended[work.row] = datetime.now(UTC)
+        if outcome.summary is not None:
+            self.rows.summaries[work.row] = outcome.summary
+        super()._computed(work, outcome)
+
+    def _written(self, row: int, outcome: Outcome, error: Exception | None) -> None:
+        if error is not None or row in self.recording:
+            self.recording.discard(row)
+            super()._written(row, outcome, error)
+            return
+        if outcome.staged is not None:
+            self.rows.stored[row] = outcome.staged.stored
+        self.rows.code[row] = Code.SUCCESS
+        self.recording.add(row)
+        self.writing[row] = outcome
+        self.told.add(row)
+        self._tell(row, row)
+        if not self._task(row).state_handlers:
+            self._release(row)
+
+    def _settle(self, row: int) -> None:
+        changed = self.rows.code[row] != Code.SUCCESS or row in self.rows.messages or self._task(row).state_handlers
+        if row not in self.told or changed:
+            self._tell(row)
+        self.told.discard(row)
+        for facts in (self.rows.started, self.rows.ended, self.rows.summaries):
+            facts.pop(row, None)
+        super()._settle(row)
+
+    def _tell(self, row: int, acknowledged: int | None = None) -> None:
+        """Record a row as it is now."""
+        call = self.calls[self.rows.call_of[row]]
+        given = self.tracker.arguments(call)
+        if given is not None:
+            self.recorder.arguments(given)
+        self.recorder.put(self.records.record(self.rows, row, self.rows.state(row)), acknowledged)

@@ -1,0 +1,193 @@
+"""The identity of a task run: what makes two of them the same computation.
+
+A digest over the code version, and over each argument: of a constant its content, of a value that is kept the digest
+that it was kept with, of one that is not kept the identity of the task run that made it. So no value is hashed again.
+A task run without an identity, since something in it cannot be pickled, is never taken for another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from ckpt.arguments import Build, Fetch, Look, Slot, slots_in
+from ckpt.code_versions import CodeVersions
+from ckpt.errors import CkptError
+from ckpt.serializers import pickled
+from ckpt.task_records import CallArguments, Identity
+
+if TYPE_CHECKING:
+    from ckpt.calls import Call
+    from ckpt.tasks import Task
+
+__all__ = [
+    "ArgumentId",
+    "Identities",
+    "Signature",
+    "argument_of",
+    "arguments_of",
+    "content",
+    "inputs_by_argument",
+    "places",
+    "shape",
+]
+
+ArgumentId = str | None
+"""What stands for one argument in an identity; None for one that has none."""
+
+_PLAIN: Final = (int, str, bytes, float, bool, type(None))
+_SHORT: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What all task runs of a call have in common."""
+
+    code: str | None
+    """The code version; None where it has none, and then no identity either."""
+    start: bytes | None
+    """Digest over code and constants; None for what has no identity."""
+    slots: tuple[int, ...]
+    """The inputs that count, by their numbers in the call."""
+    by_argument: Mapping[str, tuple[int, ...]]
+    """Per argument the inputs in it."""
+    constants: Mapping[str, str]
+    """Per argument that holds anything given in the flow, the digest of that."""
+
+    def identity(self, inputs: Sequence[ArgumentId]) -> Identity | None:
+        """The identity of a task run, from what stands for its inputs, one for each of `slots`."""
+        if self.start is None or None in inputs:
+            return None
+        joined = "\0".join(inputs)  # type: ignore[arg-type]  # none is None
+        return Identity(hashlib.sha256(self.start + joined.encode()).hexdigest())
+
+
+class Identities:
+    """The signature of each call of a run; calls of one task with equal constants share one."""
+
+    def __init__(self) -> None:
+        self.versions = CodeVersions()
+        self._shared: dict[Any, Signature] = {}
+        self._tasks: dict[int, Task] = {}
+
+    def signature(self, call: Call) -> Signature:
+        """What all task runs of `call` have in common."""
+        task = call.task
+        given = list(places(call))
+        shapes: list[tuple[str, bytes | None]] = []
+        for name, label, part in given:
+            shapes.append((label, b"excluded" if name in task.cache_exclude else shape(part)))
+        key = (id(task), call.is_parameter and call.slug, tuple(shapes))
+        found = self._shared.get(key)
+        if found is None:
+            self._tasks[id(task)] = task  # its id stays its own
+            found = self._shared[key] = self._made(call, given, shapes)
+        return found
+
+    def _made(
+        self, call: Call, given: Sequence[tuple[str, str, object]], shapes: Sequence[tuple[str, bytes | None]]
+    ) -> Signature:
+        code = "parameter" if call.is_parameter else self.versions.of(call.task)
+        constants: dict[str, str] = {}
+        slots: dict[int, None] = {}
+        start = hashlib.sha256((code or "").encode())
+        whole = code is not None
+        for (name, label, part), (_, form) in zip(given, shapes, strict=True):
+            if form is None:
+                whole = False
+                continue
+            if not isinstance(part, Slot):
+                constants[name] = hashlib.sha256(constants.get(name, "").encode() + form).hexdigest()
+            if name not in call.task.cache_exclude:
+                slots.update(dict.fromkeys(slots_in(part)))
+            start.update(f"\0{label}={len(form)}:".encode() + form)
+        by_argument = inputs_by_argument(given)
+        return Signature(code, start.digest() if whole else None, tuple(slots), by_argument, constants)
+
+
+def inputs_by_argument(given: Iterable[tuple[str, str, object]]) -> Mapping[str, tuple[int, ...]]:
+    """Per argument that takes values of other calls, the numbers of these inputs."""
+    found: dict[str, dict[int, None]] = {}
+    for name, _, part in given:
+        for slot in slots_in(part):
+            found.setdefault(name, {})[slot] = None
+    return {name: tuple(slots) for name, slots in found.items()}
+
+
+def places(call: Call) -> Iterator[tuple[str, str, object]]:
+    """Per argument that a call gives: the name in the signature, a label that is its alone, and the template.
+
+    They differ for what `*args` and `**kwargs` gather: `args` and `args[1]`.
+    """
+    if call.args or call.kwargs:
+        names = _names(call.task, len(call.args), tuple(call.kwargs))
+        yield from ((*names[place], part) for place, part in enumerate(call.args))
+        yield from ((*names[name], part) for name, part in call.kwargs.items())
+
+
+@lru_cache(maxsize=256)
+def _names(task: Task, count: int, keywords: tuple[str, ...]) -> Mapping[int | str, tuple[str, str]]:
+    names: dict[int | str, tuple[str, str]] = {}
+    bound = task.signature.bind_partial(*range(count), **{name: name for name in keywords}).arguments
+    for name, place in bound.items():
+        if isinstance(place, tuple):
+            names.update((inner, (name, f"{name}[{number}]")) for number, inner in enumerate(place))
+        elif isinstance(place, dict):
+            names.update((inner, (name, f"{name}.{inner}")) for inner in place.values())
+        else:
+            names[place] = (name, name)
+    return names
+
+
+def shape(template: object) -> bytes | None:
+    """What an argument is without its inputs, as bytes that differ where it differs; None where there are none."""
+    kind = type(template)
+    if kind in _PLAIN and (kind not in (str, bytes) or len(template) < _SHORT):  # type: ignore[arg-type]
+        return f"{kind.__name__} {template!r}".encode(errors="surrogatepass")
+    if isinstance(template, Slot):
+        return b"slot %d" % template.number
+    if isinstance(template, Fetch):
+        return f"secret {template.secret.reference}".encode()
+    parts: Sequence[object]
+    if isinstance(template, Look):
+        head, parts = "look", (template.source, template.key)
+    elif isinstance(template, Build):
+        named = "\0".join(map(repr, template.names))
+        head, parts = f"{template.kind.__module__}.{template.kind.__qualname__} {named}", template.parts
+    else:
+        digest = content(template)
+        return None if digest is None else f"value {digest}".encode()
+    inner = [shape(part) for part in parts]
+    if None in inner:
+        return None
+    return f"({head} ".encode(errors="surrogatepass") + b" ".join(
+        b"%d:" % len(part) + part for part in inner if part is not None
+    )
+
+
+def content(value: object) -> str | None:
+    """Digest over the content of a constant, or of one element of what is mapped over; None if it has no bytes."""
+    try:
+        return hashlib.sha256(pickled(value)).hexdigest()
+    except CkptError:
+        return None
+
+
+def argument_of(digest: str | None, identity: Identity | None) -> ArgumentId:
+    """What stands for a value: its digest where it is kept, else the identity of the task run that made it."""
+    if digest is not None:
+        return f"value {digest}"
+    return None if identity is None else f"of {identity}"
+
+
+def arguments_of(call: Call, signature: Signature, keep: Callable[[bytes], CallArguments]) -> CallArguments | None:
+    """What the flow gave to `call`, to be kept with the run; None where it gave nothing that can be kept."""
+    if not signature.constants and not call.each:
+        return None
+    try:
+        return keep(pickled((call.args, call.kwargs, [each.elements for each in call.each or ()])))
+    except CkptError:
+        return None
