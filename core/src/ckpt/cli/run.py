@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
@@ -47,6 +47,11 @@ INTERRUPTED = 130
     "--keep-values", type=click.Choice(["all", "terminal", "none"]), default="all", show_default=True,
     help="Which values stay in memory when nothing needs them any more; the others are dropped.",
 )  # fmt: skip
+@click.option("--resume", metavar="RUN", help="Go on from a run: an id, a unique prefix of one, a name, or last.")
+@click.option("--from", "from_task", metavar="TASK", multiple=True, help="Run it, and all downstream of it, again.")
+@click.option("--refresh", metavar="TASK", multiple=True, help="Run it though it has cache; `all` for every such task.")
+@click.option("--name", "run_name", metavar="NAME", help="Name the run; a name means the newest that bears it.")
+@click.option("--explain", is_flag=True, help="Run nothing: print what would be reused, what would be run, and why.")
 @click.option("--json", "as_json", is_flag=True, help="The run as one JSON object; what tasks print goes to stderr.")
 @debug_option
 def run(
@@ -57,6 +62,11 @@ def run(
     workers: int | None,
     checkpointing: bool | None,
     keep_values: KeepValues,
+    resume: str | None,
+    from_task: Sequence[str],
+    refresh: Sequence[str],
+    run_name: str | None,
+    explain: bool,
     as_json: bool,
 ) -> int:
     """Run the flow in FILE.
@@ -65,6 +75,9 @@ def run(
     hold, with --param above them. A file with several flows needs FILE:flow, by variable or by the flow's name;
     package.module:flow works too. The way of the run is told on stderr; stdout belongs to your tasks.
 
+    With ckpt-ledger, --resume goes on from an earlier run: what finished there is not run again, unless its code or
+    an argument has changed. Parameters are those of that run where none are given.
+
     Ends with 0 when the flow succeeded, 1 when it failed, 2 when it could not be started, 130 after Ctrl-C.
 
     \b
@@ -72,6 +85,8 @@ def run(
       ckpt run flow.py
       ckpt run flow.py --storage file:///tmp/results -p day=2026-11-22 -p limit=10
       ckpt run flows.py:nightly --executor processes --workers 4
+      ckpt run flow.py --resume last --explain
+      ckpt run flow.py --resume last --from clean
       ckpt run flow.py --json | jq '.tasks[] | select(.state == "Failed")'
     """
     with _own_stdout(as_json) as out:
@@ -80,26 +95,28 @@ def run(
         flow = loaded.flow
         if storage is not None:
             flow.storage = Storage.parse(storage)
-        values = _filled(loaded, given)
-        return _run(flow, values, _executor(flow, executor, workers), checkpointing, keep_values, out, as_json)
+        values = given if resume else _filled(loaded, given)
+        wanted = {"resume": resume, "from_task": from_task, "refresh": "all" in refresh or refresh}
+        if explain:
+            plan = flow.plan(values, **wanted)  # type: ignore[arg-type]  # each by its name
+            show_json(plan.to_dict()["calls"], out) if as_json else click.echo(str(plan), out)
+            return 0
+        how = {
+            "executor": _executor(flow, executor, workers),
+            "checkpointing": checkpointing,
+            "keep_values": keep_values,
+        }
+        return _run(flow, lambda: flow.run(values, **how, **wanted, run_name=run_name), out, as_json)  # type: ignore[arg-type]  # as above
 
 
-def _run(
-    flow: Flow,
-    values: Mapping[str, object],
-    executor: Executor | str | None,
-    checkpointing: bool | None,
-    keep_values: KeepValues,
-    out: TextIO,
-    as_json: bool,
-) -> int:
+def _run(flow: Flow, start: Callable[[], State], out: TextIO, as_json: bool) -> int:
     from ckpt.cli.progress import watching
     from ckpt.cli.summary import as_dict, show_summary
 
     state: State | None
     with watching() as progress:
         try:
-            state = flow.run(values, executor=executor, checkpointing=checkpointing, keep_values=keep_values)
+            state = start()
             code = 0 if state.is_successful() else 1
         except FlowInterrupted as interrupt:
             state, code = interrupt.state, INTERRUPTED
