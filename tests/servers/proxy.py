@@ -131,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
             proxy.fired(fault)
             self._answer(status, headers, answer, send=len(answer) // 2)
             self._reset()
-        elif fault == "changed" and answer and self.command == "GET" and not _is_xml(headers):
+        elif fault == "changed" and answer and self.command == "GET" and not _is_own_word(headers):
             proxy.fired(fault)
             self._answer(status, headers, _changed(answer))
         else:
@@ -193,9 +193,9 @@ class _Handler(BaseHTTPRequestHandler):
             super().finish()
 
 
-def _is_xml(headers: list[tuple[str, str]]) -> bool:
+def _is_own_word(headers: list[tuple[str, str]]) -> bool:
     """Is it the server's own word? It has no digest, and nobody claims to notice what was changed in it."""
-    return any(name.lower() == "content-type" and "xml" in value for name, value in headers)
+    return any(name.lower() == "content-type" and ("xml" in value or "json" in value) for name, value in headers)
 
 
 def _changed(data: bytes) -> bytes:
