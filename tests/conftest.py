@@ -1,4 +1,4 @@
-"""The reader of documents, in a folder and a home of its own."""
+"""A home that is nobody's, and the reader of documents, in a folder and a home of its own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.documents import Reader
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Runs are recorded below the home folder: not below that of the person who runs the tests."""
+    os.environ["HOME"] = str(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture

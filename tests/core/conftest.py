@@ -19,6 +19,12 @@ EXECUTORS = ["local", "threads", "processes"]
 IN_THIS_PROCESS = ["local", "threads"]
 
 
+@pytest.fixture(autouse=True)
+def no_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked here holds without the record of runs; tests/ledger asks what holds with it."""
+    monkeypatch.setenv("CKPT__LEDGER__ENABLED", "false")
+
+
 @pytest.fixture(params=EXECUTORS)
 def executor(request: pytest.FixtureRequest) -> str:
     """Each executor in turn; what tasks tell such a test goes through files, since they may be in other processes."""
@@ -34,7 +40,7 @@ def here(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Settings of nobody: an empty home and working folder, no variables, and writes retried without a pause."""
-    for name in [name for name in os.environ if name.startswith("CKPT__")]:
+    for name in [name for name in os.environ if name.startswith("CKPT__") and name != "CKPT__LEDGER__ENABLED"]:
         monkeypatch.delenv(name)
     home = tmp_path / "home"
     home.mkdir()

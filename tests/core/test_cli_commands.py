@@ -375,7 +375,7 @@ class TestTheCommand:
         assert "ckpt run flow.py" in shown
         assert shown == desk.ckpt("--help").stdout
 
-    @pytest.mark.parametrize("name", ["run", "explain", "read", "config", "plugins", "completion"])
+    @pytest.mark.parametrize("name", ["run", "explain", "read", "check", "config", "plugins", "completion"])
     def test_the_help_of_each_has_an_example(self, desk: Desk, name: str) -> None:
         shown = desk.ckpt(name, "--help").stdout
         assert "Example" in shown

@@ -118,7 +118,7 @@ def test_a_name_that_can_be_none_is_refused(name: str, said: str) -> None:
         ("json", "ckpt_json.JSONResultHandler"),
         ("local", "ckpt_local.LocalResultHandler"),
         ("file", "ckpt_local.LocalResultHandler"),
-        ("gs", "ckpt's own ckpt-gcs"),
+        ("ray", "ckpt's own ckpt-ray"),
     ],
 )
 def test_a_storage_that_is_served_is_refused(name: str, said: str) -> None:

@@ -148,7 +148,7 @@ def test_a_relative_folder_is_absolute_in_a_safe_result(plain: Path) -> None:
 def test_without_its_plugin_a_safe_result_can_be_handled_but_not_read() -> None:
     data: Any = {
         "value": "k",
-        "handler": {"type": "gcs", "bucket": "b"},
+        "handler": {"type": "ftp", "bucket": "b"},
         "digest": None,
         "size": None,
         "serializer": None,
@@ -161,7 +161,7 @@ def test_without_its_plugin_a_safe_result_can_be_handled_but_not_read() -> None:
     result = safe.to_result()
     assert not result.is_loaded
     for read in (safe.read, lambda: result.value, lambda: ckpt.read(safe)):
-        with pytest.raises(PluginNotFound, match="pip install ckpt-gcs"):
+        with pytest.raises(PluginNotFound, match="pip install ckpt-ftp"):
             read()
 
 
@@ -317,7 +317,7 @@ def test_read_takes_every_form_of_a_kept_value(tmp_path: Path, monkeypatch: pyte
         ("no/such/key.ckpt", ConfigError, "flows.storage"),
         (Path("no/such/file"), NotFound, "no/such/file"),
         ("file:///no/such/file", NotFound, "/no/such/file"),
-        ("gs://bucket/key", PluginNotFound, "pip install ckpt-gcs"),
+        ("hdfs://bucket/key", PluginNotFound, "pip install ckpt-hdfs"),
         ("{broken", ConfigError, "JSON"),
         ('{"value": 1}', ConfigError, "handler"),
     ],

@@ -420,7 +420,7 @@ class Loop:
             if not self.unfinished[call] and self.rows.code[call] < Code.SUCCESS:
                 self._finish(call, Code.MAPPED, "")
         elif self.keep_values != "all":
-            self._drop_unread(call)
+            self._drop_unread([call])
 
     def _replaced(self, row: int, new: State) -> bool:
         """Tell state handlers and listeners of a change; True if a handler has made the row final before its time."""
@@ -456,6 +456,8 @@ class Loop:
                         self.trouble[child] = 1
             return
         self.released[row] = 1
+        if row == call and self.keep_values != "all":
+            self._drop_inputs(call)
         for down in self.graph.down(row) if row == call else self.child_down.get(row, ()):
             if not simple:
                 self.trouble[down] = 1
@@ -478,14 +480,18 @@ class Loop:
         if not self.waits[row]:
             self.ready.append(row)
 
-    def _drop_unread(self, call: int) -> None:
-        """Forget the values that nobody in the flow needs any more; what is kept is read back when asked for."""
+    def _drop_inputs(self, call: int) -> None:
+        """A call is computed: it needs what it took no more."""
         self.columns.pop(call, None)
         self.shared.pop(call, None)
         sources = self.graph.sources(call)
         for source in sources:
             self.readers[source] -= 1
-        for row in [*sources, call]:
+        self._drop_unread(sources)
+
+    def _drop_unread(self, calls: Sequence[int]) -> None:
+        """Forget the values that nobody in the flow needs any more; what is kept is read back when asked for."""
+        for row in calls:
             if self.readers[row] or (not self.graph.is_read[row] and self.keep_values == "terminal"):
                 continue
             for one in self.rows.children.get(row, (row,)):

@@ -263,6 +263,11 @@ class TrackedLoop(Loop):
         self.rows.code[row] = Code.PENDING
         self._park(row, absent)
 
+    def _drop_inputs(self, call: int) -> None:
+        # What is postponed may still be computed, from what it takes.
+        if not any(row in self.postponed for row in self.rows.children.get(call) or (call,)):
+            super()._drop_inputs(call)
+
     # -- after it
 
     def _attempted(self, work: Work, outcome: Outcome) -> None:
