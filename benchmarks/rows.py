@@ -18,7 +18,7 @@ class Took(NamedTuple):
 
     seconds: float
     extra: float = 0.0
-    """A second figure, for rows that have one: peak memory in arrays."""
+    """A second figure, for rows that have one: peak memory in arrays or megabytes, requests."""
 
 
 def level() -> None:
@@ -34,6 +34,16 @@ def timed(work: Callable[[], object]) -> Took:
     return Took(time.perf_counter() - start)
 
 
+_UNITS = {
+    "ratio": "x",
+    "per task": "us",
+    "milliseconds": "ms",
+    "extra": "arrays",
+    "megabytes": "MB",
+    "requests": "requests",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of the table: a work of ckpt, its floor done by hand, and the bar it must reach."""
@@ -44,8 +54,8 @@ class Row:
     floor: Callable[[Path], Took] | None
     bar: float | None
     """What the judged figure may be at most; None for a row that only reports."""
-    judged: Literal["ratio", "per task", "milliseconds", "extra"]
-    """Ratio to the floor, microseconds a task, milliseconds above the floor, or the second figure."""
+    judged: Literal["ratio", "per task", "milliseconds", "extra", "megabytes", "requests"]
+    """Ratio to the floor, microseconds a task, milliseconds above the floor, or the second figure in its unit."""
     tasks: int = 1
     rounds: int = 9
     slow: bool = False
@@ -71,7 +81,7 @@ class Seen:
                 return self.ours / self.row.tasks * 1e6
             case "milliseconds":
                 return (self.ours - (self.floor or 0.0)) * 1e3
-            case "extra":
+            case "extra" | "megabytes" | "requests":
                 return self.extra
 
     @property
@@ -83,11 +93,11 @@ class Seen:
 
     def line(self) -> str:
         """One line of the table."""
-        unit = {"ratio": "x", "per task": "us", "milliseconds": "ms", "extra": "arrays"}[self.row.judged]
+        unit = _UNITS[self.row.judged]
         bar = "" if self.row.bar is None else f"<= {self.row.bar:g} {unit} {self.verdict}"
         floor = "" if self.floor is None else self._shown(self.floor)
         return (
-            f"{self.row.name:<58} {self._shown(self.ours):>11} {floor:>11} {self.figure:>7.2f} {unit:<6} {bar}".rstrip()
+            f"{self.row.name:<58} {self._shown(self.ours):>11} {floor:>11} {self.figure:>7.2f} {unit:<8} {bar}".rstrip()
         )
 
     def _shown(self, seconds: float) -> str:

@@ -6,7 +6,7 @@ Each row is measured in rounds, the work of ckpt and its floor in turn, and the 
 the machines are noisy, and only a ratio within one run means anything. Each round changes who begins, and nobody pays
 for what the one before left to be written or collected. Folders are new for each round and are deleted at the end:
 deleting in between makes the creation of later files several times slower. How ckpt compares with other libraries is
-measured by `peers.py`.
+measured by `peers.py`, and what keeping values in a cloud costs by `clouds.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import arrays
@@ -56,16 +57,19 @@ def measure(row: Row, folder: Path, rounds: int) -> Seen:
     )
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def asked(told: str | None, results: str) -> argparse.Namespace:
+    """The arguments of a program that measures rows."""
+    parser = argparse.ArgumentParser(description=told, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three rounds a row instead of nine, and no 100,000 tasks")
     parser.add_argument("--only", default="", metavar="TEXT", help="rows whose name has TEXT in it")
-    parser.add_argument("--json", type=Path, default=Path("benchmarks/results.json"), metavar="FILE")
+    parser.add_argument("--json", type=Path, default=Path("benchmarks", results), metavar="FILE")
     parser.add_argument("--folder", type=Path, help="where files are written; default: the folder for temporary files")
-    arguments = parser.parse_args()
-    logging.getLogger("ckpt").setLevel(logging.ERROR)
+    return parser.parse_args()
 
-    rows = [*scheduling.rows(), *files.rows(), *arrays.rows(), *starting.rows()]
+
+def told(rows: Sequence[Row], arguments: argparse.Namespace) -> int:
+    """Measure the rows, print each, and write the figures."""
+    logging.getLogger("ckpt").setLevel(logging.ERROR)
     rows = [row for row in rows if arguments.only in row.name and not (arguments.quick and row.slow)]
     folder = Path(tempfile.mkdtemp(prefix="ckpt-bench-", dir=arguments.folder))
     seen = []
@@ -79,8 +83,8 @@ def main() -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     missed = [result.row.name for result in seen if result.verdict == "MISSED"]
-    told = f"{len(missed)} missed: {', '.join(missed)}" if missed else "none missed"
-    print(f"\n{len(seen)} rows in {time.monotonic() - started:.0f} s; {told}")
+    summary = f"{len(missed)} missed: {', '.join(missed)}" if missed else "none missed"
+    print(f"\n{len(seen)} rows in {time.monotonic() - started:.0f} s; {summary}")
     facts = {
         "python": platform.python_version(),
         "machine": platform.machine(),
@@ -90,6 +94,11 @@ def main() -> int:
     arguments.json.write_text(json.dumps(facts, indent=2) + "\n")
     print(f"written to {arguments.json}")
     return 0
+
+
+def main() -> int:
+    arguments = asked(__doc__, "results.json")
+    return told([*scheduling.rows(), *files.rows(), *arrays.rows(), *starting.rows()], arguments)
 
 
 if __name__ == "__main__":

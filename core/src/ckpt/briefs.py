@@ -96,7 +96,12 @@ def atom(value: Any, most: int) -> str | None:
     module, _, short = name.rpartition(".")
     # Only the real one: anybody may call a class of theirs by such a name.
     real = kind in _UNNAMED or getattr(sys.modules.get(module), short, None) is kind
-    return printable(str(value), most) if real else None
+    if not real:
+        return None
+    text = str(value)
+    if short == "datetime64" and "." in text:
+        text = text.rstrip("0").rstrip(".").removesuffix("T00:00:00")
+    return printable(text, most)
 
 
 def length(value: object) -> int | None:

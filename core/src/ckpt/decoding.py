@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import mmap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO, Final, cast
 
 from ckpt.digests import SideDigest
 from ckpt.errors import CorruptRecord, Unreadable
 from ckpt.handlers import JSON
+from ckpt.ranges import RangeReader
 from ckpt.records import MAX_TAIL, PREFIX, SMALLEST, Verified, corrupt, is_record, verify, versions
 from ckpt.serializers import NEXT_BUFFER, READONLY_BUFFER, buffer_opcode, unpickle
 from ckpt.stores import Buffer
@@ -48,12 +49,12 @@ def read_stream(
     region = _region(size)
     side = SideDigest()
     try:
-        for at in range(0, size, _STEP):
-            part = region[at : at + _STEP]
-            _fill(source, part, at, size, key)
+        at = 0
+        for part in _filled(source, region, key):
             if at == 0 and not allow_unframed and not is_record(part):
                 raise _unframed(key)
             side.update(part[: max(0, size - MAX_TAIL - at)])
+            at += len(part)
         _expect_end(source, size, key)
         hashed = side.finish()
     finally:
@@ -123,6 +124,17 @@ def _region(size: int) -> memoryview:
         with contextlib.suppress(OSError):
             region.madvise(mmap.MADV_HUGEPAGE)
     return memoryview(region)
+
+
+def _filled(source: BinaryIO, region: memoryview, key: str) -> Iterator[memoryview]:
+    """Fill `region` from `source`, yielding its parts in order."""
+    if isinstance(source, RangeReader) and source.size == len(region):
+        yield from source.pieces(region)
+        return
+    for at in range(0, len(region), _STEP):
+        part = region[at : at + _STEP]
+        _fill(source, part, at, len(region), key)
+        yield part
 
 
 def _fill(source: BinaryIO, part: memoryview, at: int, size: int, key: str) -> None:

@@ -180,8 +180,8 @@ class Flow:
 
         With ckpt-ledger: `resume` goes on from a run (an id, a unique prefix of one, a name, or `"last"` or True for
         the newest of this flow), with its parameters where none are given: what finished is not run again, unless its
-        code or an argument has changed. `from_task` runs a task and all downstream of it again. `refresh` runs tasks with
-        `cache`, all or those named. `run_name` names the run.
+        code or an argument has changed. `from_task` runs a task and all downstream of it again. `refresh` runs tasks
+        with `cache`, all or those named. `run_name` names the run.
 
         Raises: `ConfigError` (a cycle, a missing or unknown parameter, a setting that cannot be right),
         `PluginNotFound`, `AccessDenied`, all before any task has run; `FlowInterrupted` after Ctrl-C.

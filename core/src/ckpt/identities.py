@@ -39,6 +39,7 @@ ArgumentId = str | None
 """What stands for one argument in an identity; None for one that has none."""
 
 _PLAIN: Final = (int, str, bytes, float, bool, type(None))
+_COMPARED: Final = frozenset({int, str, bool, bytes})
 _SHORT: Final = 200
 
 
@@ -70,11 +71,25 @@ class Identities:
 
     def __init__(self) -> None:
         self.versions = CodeVersions()
+        self._alike: dict[tuple[object, ...], Signature] = {}
+        """By what calls have written between their parentheses, where that is easily compared."""
         self._shared: dict[Any, Signature] = {}
         self._tasks: dict[int, Task] = {}
 
     def signature(self, call: Call) -> Signature:
         """What all task runs of `call` have in common."""
+        task = call.task
+        likeness = (id(task), call.is_parameter and call.slug, *map(_mark, call.args))
+        if call.kwargs:
+            likeness += (*call.kwargs, *map(_mark, call.kwargs.values()))
+        found = self._alike.get(likeness)
+        if found is None:
+            found = self._signature(call)
+            if None not in likeness:
+                self._alike[likeness] = found
+        return found
+
+    def _signature(self, call: Call) -> Signature:
         task = call.task
         given = list(places(call))
         shapes: list[tuple[str, bytes | None]] = []
@@ -106,6 +121,14 @@ class Identities:
             start.update(f"\0{label}={len(form)}:".encode() + form)
         by_argument = inputs_by_argument(given)
         return Signature(code, start.digest() if whole else None, tuple(slots), by_argument, constants)
+
+
+def _mark(part: object) -> object:
+    """What tells a simple argument from others; None for one that is not simple."""
+    kind = type(part)
+    if kind is Slot:
+        return part.number  # type: ignore[attr-defined]  # it is a Slot
+    return (kind, part) if kind in _COMPARED else None
 
 
 def inputs_by_argument(given: Iterable[tuple[str, str, object]]) -> Mapping[str, tuple[int, ...]]:

@@ -6,6 +6,10 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib_metadata import Distribution
 
 __all__ = ["GROUP", "PACKAGES", "Installed", "clash", "distribution_for", "forget", "names", "pip_line", "plugins"]
 
@@ -67,11 +71,20 @@ def plugins() -> tuple[Installed, ...]:
     found = []
     for each in entry_points(group=GROUP):
         try:
-            distribution, version = (each.dist.name, each.dist.version) if each.dist else (_UNKNOWN, "")
+            distribution, version = _identity(each.dist)
         except Exception:  # noqa: BLE001  metadata that cannot be parsed must not hide the plugin
             distribution, version = _UNKNOWN, ""
-        found.append(Installed(each.name, each.value, str(distribution), str(version)))
+        found.append(Installed(each.name, each.value, distribution, version))
     return tuple(sorted(found))
+
+
+def _identity(distribution: Distribution | None) -> tuple[str, str]:
+    """Name and version, without the parser of mail, which takes a third of the time that finding the plugins does."""
+    if distribution is None:
+        return _UNKNOWN, ""
+    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    fields = dict(line.split(": ", 1) for line in text.partition("\n\n")[0].splitlines() if ": " in line)
+    return fields["Name"].strip(), fields["Version"].strip()
 
 
 def names() -> set[str]:

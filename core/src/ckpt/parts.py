@@ -16,8 +16,8 @@ __all__ = ["PART", "PartWriter", "Upload"]
 
 PART: Final = 8 << 20
 """Bytes in a part."""
-PARALLEL: Final = 4
-"""Parts on their way at once; one more is being filled, and memory for no other is taken."""
+PARALLEL: Final = 6
+"""Parts on their way at once, as clouds limit what one connection carries; one more is being filled, none waits."""
 _EQUAL: Final = 1000
 """So many parts have one size, then it grows: clouds allow some thousands of parts, and objects of terabytes."""
 

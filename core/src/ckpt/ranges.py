@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from ckpt.stores import Buffer
@@ -20,8 +20,8 @@ FIRST: Final = 256 << 10
 """Bytes to ask for before it is known whether more than the beginning will be read."""
 RANGE: Final = 8 << 20
 """Bytes in a range."""
-PARALLEL: Final = 4
-"""Ranges ahead of the reader, on their way or waiting in memory."""
+PARALLEL: Final = 6
+"""Ranges ahead of the reader, on their way or waiting in memory: clouds limit what one connection carries."""
 
 
 class RangeReader(io.RawIOBase):
@@ -33,16 +33,30 @@ class RangeReader(io.RawIOBase):
 
     def __init__(self, first: Buffer, size: int, fetch: Callable[[int, int], Buffer], *, part: int = RANGE) -> None:
         self._piece = memoryview(first).cast("B")
-        self._size = size
+        self.size = size
         self._fetch = fetch
         self._part = part
         self._asked = len(self._piece)
         self._left = size
-        self._ahead: deque[Future[Buffer]] = deque()
+        self._ahead: deque[Future[memoryview]] = deque()
         self._pool: ThreadPoolExecutor | None = None
 
     def readable(self) -> bool:
         return True
+
+    def pieces(self, target: memoryview) -> Iterator[memoryview]:
+        """Fill `target`, of the size of the object, and yield its parts, in order, as soon as each is there.
+
+        What arrives waits for its turn in its own place. Nothing may have been read before.
+        """
+        if begun := self._asked:
+            target[:begun], self._piece = self._piece, memoryview(b"")
+            self._left -= begun
+            yield target[:begun]
+        while self._left:
+            part = self._next(target)
+            self._left -= len(part)
+            yield part
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill the whole of `buffer`, as far as the object goes."""
@@ -63,16 +77,24 @@ class RangeReader(io.RawIOBase):
         self.readinto(data)
         return bytes(data)
 
-    def _next(self) -> memoryview:
+    def _next(self, target: memoryview | None = None) -> memoryview:
         from concurrent.futures import ThreadPoolExecutor
 
         if self._pool is None:
             self._pool = ThreadPoolExecutor(PARALLEL, "ckpt-range")
-        while self._asked < self._size and len(self._ahead) < PARALLEL:
-            stop = min(self._asked + self._part, self._size)
-            self._ahead.append(self._pool.submit(self._fetch, self._asked, stop))
+        while self._asked < self.size and len(self._ahead) < PARALLEL:
+            # Parts of an object are kept apart: a range over two of them costs a server twice.
+            stop = min(self._asked - self._asked % self._part + self._part, self.size)
+            self._ahead.append(self._pool.submit(self._fetched, self._asked, stop, target))
             self._asked = stop
-        return memoryview(self._ahead.popleft().result()).cast("B")
+        return self._ahead.popleft().result()
+
+    def _fetched(self, start: int, stop: int, target: memoryview | None) -> memoryview:
+        data = memoryview(self._fetch(start, stop)).cast("B")
+        if target is None:
+            return data
+        target[start:stop] = data
+        return target[start:stop]
 
     def close(self) -> None:
         if not self.closed and self._pool is not None:

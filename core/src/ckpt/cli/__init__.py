@@ -5,7 +5,7 @@ run         ckpt run                                    progress  what is shown 
 explain     ckpt explain                                summary   what is said when it has ended
 read        ckpt read                                   output    tables, JSON, text that is safe to print
 new_plugin  ckpt new-plugin                         skeleton  the package that it makes
-config, plugins, completion: the commands of these names
+check, config, plugins, completion: the commands of these names
 """
 
 from __future__ import annotations

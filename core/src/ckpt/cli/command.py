@@ -24,7 +24,7 @@ from ckpt.suggestions import nearest
 
 __all__ = ["command", "debug_option", "invoke"]
 
-_OURS = ("run", "explain", "read", "config", "plugins", "new-plugin", "completion")
+_OURS = ("run", "explain", "read", "check", "config", "plugins", "new-plugin", "completion")
 """Each is an object of its name in the module of its name here, imported when it is needed; `-` becomes `_`."""
 
 _USAGE = (ConfigError, PluginNotFound, PluginBroken)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ckpt.stores import Buffer
 
-__all__ = ["read"]
+__all__ = ["bytes_of", "read", "save", "show"]
 
 
 def _complete_location(ctx: Context, param: Parameter, incomplete: str) -> list[CompletionItem[Any]]:
@@ -64,19 +64,23 @@ def read(locations: tuple[str, ...], raw: bool, output: str | None, meta: bool, 
     for number, text in enumerate(locations):
         safe = locate(sys.stdin.read().strip() if text == "-" else text)
         if output is not None:
-            _save(_bytes(safe), Path(output))
+            save(bytes_of(safe), Path(output))
         elif raw:
             sys.stdout.flush()
-            sys.stdout.buffer.write(_bytes(safe))
+            sys.stdout.buffer.write(bytes_of(safe))
         elif meta:
             _show_meta(safe, as_json=as_json)
         else:
             if len(locations) > 1:
                 console().print(printable(f"{'' if number == 0 else chr(10)}== {text}"), soft_wrap=True, style="bold")
-            _show(safe.read())
+            show(safe.read())
 
 
-def _bytes(safe: SafeResult) -> Buffer:
+def bytes_of(safe: SafeResult) -> Buffer:
+    """The bytes of a value as they are kept, verified by nobody.
+
+    Raises: `Unsupported` for a handler that keeps none.
+    """
     handler = safe.result_handler
     if not isinstance(handler, ObjectResultHandler):
         raise Unsupported(
@@ -85,7 +89,7 @@ def _bytes(safe: SafeResult) -> Buffer:
     return handler.raw(safe.value)
 
 
-def _save(data: Buffer, path: Path) -> None:
+def save(data: Buffer, path: Path) -> None:
     """Write the whole file or leave what was there."""
     try:
         handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -122,7 +126,7 @@ def _flat(facts: dict[str, JSON], stem: str = "") -> list[tuple[str, JSON]]:
     return flat
 
 
-def _show(value: object) -> None:
+def show(value: object) -> None:
     """Print a value: text of several lines as it is, a table as its library prints it, all else as Python writes it."""
     to = console()
     width = to.width if to.is_terminal else 120

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from ckpt.arguments import slots_in
 from ckpt.engine.maps import follows
+from ckpt.engine.plans import STATES
 from ckpt.identities import inputs_by_argument, places
 from ckpt.results import SafeResult
+from ckpt.states import Failed, Finished, State
 from ckpt.task_records import Source, TaskRecord
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from ckpt.engine.runs import Rows
     from ckpt.engine.tracking import Tracker
     from ckpt.identities import Signature
-    from ckpt.states import State
 
 __all__ = ["TaskFacts"]
 
@@ -36,37 +37,43 @@ class TaskFacts:
 
     def record(self, rows: Rows, row: int, state: State) -> TaskRecord:
         """What is known of a row in `state`."""
+        if state.is_running():
+            rows.started.setdefault(row, datetime.now(UTC))
+        safe = state.safe_value
+        return self._made(rows, row, type(state), state.message, safe if isinstance(safe, SafeResult) else None)
+
+    def current(self, rows: Rows, row: int) -> TaskRecord:
+        """What is known of a row as it stands now."""
+        return self._made(rows, row, STATES[rows.code[row]], rows.messages.get(row, ""), rows.safe(row))
+
+    def _made(self, rows: Rows, row: int, kind: type[State], message: str, safe: SafeResult | None) -> TaskRecord:
         number = rows.call_of[row]
         call = rows.calls[number]
         keep = rows.plans[number].keep
-        error = rows.value[row] if state.is_failed() else None
-        final = state.is_finished()
-        safe = state.safe_value
+        final = issubclass(kind, Finished)
+        error = rows.value[row] if issubclass(kind, Failed) else None
         children = rows.children.get(row)
         earlier, tracker = rows.earlier.get(row), self._tracker
-        if state.is_running():
-            rows.started.setdefault(row, datetime.now(UTC))
-        started, ended = rows.started.get(row), rows.ended.get(row)
+        ended = rows.ended.get(row)
         if ended is None and final:
             ended = datetime.now(UTC)
-        kept = isinstance(safe, SafeResult)
         signature = tracker.signature(call) if tracker is not None else None
         given = tracker.arguments(call) if tracker is not None else None
         return TaskRecord(
-            run=self._facts.id,
-            call=rows.path(row),
-            state=state.name,
-            message=state.message,
-            attempt=rows.attempts.get(row, 1),
-            started=started,
-            ended=ended if final else None,
-            safe=safe if isinstance(safe, SafeResult) else None,
-            outcome=rows.outcome(row) if final else "",
-            inputs=self._inputs(rows, row, signature) if final else {},
+            self._facts.id,
+            rows.path(row),
+            kind.__name__,
+            message,
+            rows.attempts.get(row, 1) if rows.attempts else 1,
+            rows.started.get(row),
+            ended if final else None,
+            safe,
+            rows.outcome(row) if final else "",
+            self._inputs(rows, row, signature) if final else {},
             handler=self._handler(keep.handler) if keep else None,
             level=keep.level if keep else None,
             identity=rows.identity[row] if rows.identity else None,
-            summary=(earlier.summary if earlier is not None else rows.summaries.get(row)) if kept else None,
+            summary=(earlier.summary if earlier is not None else rows.summaries.get(row)) if safe is not None else None,
             error="".join(traceback.format_exception(error)) if isinstance(error, BaseException) else None,
             task=call.task.name,
             order=number,
@@ -74,7 +81,7 @@ class TaskFacts:
             arguments=given.digest if given is not None else None,
             children=None if children is None else len(children),
             origin=None if earlier is None else earlier.origin or earlier.run,
-            reusable_until=tracker.reusable_until(row) if tracker is not None and kept else None,
+            reusable_until=tracker.reusable_until(row) if tracker is not None and safe is not None else None,
         )
 
     def _handler(self, handler: object) -> str:
@@ -91,7 +98,12 @@ class TaskFacts:
         slots = signature.by_argument if signature is not None else self._slots.get(number)
         if slots is None:
             slots = self._slots[number] = inputs_by_argument(places(call))
-        inputs = {name: tuple(self._sources(rows, row, call, numbers)) for name, numbers in slots.items()}
+        inputs: dict[str, tuple[Source, ...]] = {}
+        for name, numbers in slots.items():
+            if call.each is None:
+                inputs[name] = tuple([_source(rows, call.inputs[slot].index) for slot in numbers])
+            else:
+                inputs[name] = tuple(self._sources(rows, row, call, numbers))
         if signature is not None:
             for name, digest in signature.constants.items():
                 inputs[name] = (*inputs.get(name, ()), Source(None, digest))

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import platform
 import socket
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -176,7 +177,7 @@ class History:
             target=flow.target,
             parameters={name: _shown(value) for name, value in facts.parameters.items()},
             code=code.hexdigest() if code else None,
-            environment=_environment(),
+            environment={**_environment(), "packages": _packages()},
             executor=facts.executor,
             calls=facts.calls,
             places=_places(plans, facts.id),
@@ -341,3 +342,15 @@ def _environment() -> Mapping[str, JSON]:
         "plugins": [str(each) for each in installed.plugins()],
         "host": socket.gethostname(),
     }
+
+
+def _packages() -> dict[str, JSON]:
+    """The versions of the packages that this process has imported, as far as they say: values may depend on them."""
+    found: dict[str, JSON] = {}
+    for name, module in list(sys.modules.items()):
+        if "." in name or name.startswith("_") or name in sys.stdlib_module_names:
+            continue
+        version = getattr(module, "__dict__", {}).get("__version__")  # without asking a module that loads lazily
+        if type(version) is str:
+            found[name] = version[:40]
+    return found

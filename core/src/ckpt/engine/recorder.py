@@ -42,8 +42,10 @@ class Recorder:
         self._arguments: dict[str, CallArguments] = {}
         self._told: set[str] = set()
         self._lines: deque[LogLine] = deque()
-        self._wanted = threading.Event()
-        """Set where somebody waits for what is queued."""
+        self._some = threading.Event()
+        """Set when there is something to do for a thread that sleeps."""
+        self._now = threading.Event()
+        """Set when somebody waits for what is queued."""
         self._acknowledge: Acknowledge = lambda row, error: None
         self._given_up: Exception | None = None
         self._closed = self._idle = False
@@ -68,25 +70,31 @@ class Recorder:
     def put(self, record: TaskRecord, row: int | None = None) -> None:
         """Keep a record; with `row` its being durable is acknowledged."""
         self._rows.append((row, record))
-        if self._idle or len(self._rows) == _BATCH:
-            self._wanted.set()
+        if self._idle:
+            self._some.set()
+        if len(self._rows) == _BATCH:
+            self._now.set()
 
     def hurry(self) -> None:
         """Write what is queued now: somebody waits for it."""
         if self._rows:
-            self._wanted.set()
+            self._now.set()
+
+    def knows(self, digest: str) -> bool:
+        """Have the arguments with this digest been given to `arguments`?"""
+        return digest in self._told
 
     def arguments(self, given: CallArguments) -> None:
         """Keep arguments, before the first record that names them."""
-        if given.digest not in self._told:
-            self._told.add(given.digest)
-            self._arguments[given.digest] = given
+        self._told.add(given.digest)
+        self._arguments[given.digest] = given
 
     def end(self, state: State) -> None:
         """Write what is left, and say how the run ended."""
         logging.getLogger("ckpt.task").removeHandler(self._messages)
         self._closed = True
-        self._wanted.set()
+        self._some.set()
+        self._now.set()
         self._thread.join()
         if self._given_up is None:
             try:
@@ -113,15 +121,15 @@ class Recorder:
                 self._try(lambda: self.ledger.heartbeat(self.run.id))
 
     def _sleep(self, most: float) -> None:
-        """Wait for rows, and then a little for more of them."""
+        """Wait for rows, and then a little for more of them, unless somebody waits for these."""
+        self._some.clear()
         self._idle = True
         if not self._rows and not self._closed:  # looked at after `_idle` is set, so that no sleeper is missed
-            self._wanted.wait(most)
+            self._some.wait(most)
         self._idle = False
-        self._wanted.clear()
-        if len(self._rows) < _BATCH and not self._closed:
-            self._wanted.wait(_LINGER)
-            self._wanted.clear()
+        if self._rows and not self._closed:
+            self._now.wait(_LINGER)
+        self._now.clear()
 
     def _written(self, batch: list[tuple[int | None, TaskRecord]]) -> Exception | None:
         error = self._given_up

@@ -134,6 +134,14 @@ class Rows:
         """The value of a parameter, which is known before it has run."""
         return self.plans[call.index].run()
 
+    def safe(self, row: int) -> SafeResult | None:
+        """Where the row's value is kept; None if it is not."""
+        if row in self.earlier:
+            return self.earlier[row].safe
+        stored = self.stored[row]
+        handler = None if stored is None else self.handler(row)
+        return None if stored is None or handler is None else SafeResult.of(stored, handler)
+
     def state(self, row: int) -> State:
         """The row's state as it stands now."""
         kind, message = STATES[self.code[row]], self.messages.get(row, "")

@@ -308,8 +308,9 @@ class TrackedLoop(Loop):
 
     def _tell(self, row: int, acknowledged: int | None = None) -> None:
         """Record a row as it is now."""
-        call = self.calls[self.rows.call_of[row]]
-        given = self.tracker.arguments(call)
-        if given is not None:
+        record = self.records.current(self.rows, row)
+        if record.arguments is not None and not self.recorder.knows(record.arguments):
+            given = self.tracker.arguments(self.calls[record.order])
+            assert given is not None, "its digest came from there"
             self.recorder.arguments(given)
-        self.recorder.put(self.records.record(self.rows, row, self.rows.state(row)), acknowledged)
+        self.recorder.put(record, acknowledged)

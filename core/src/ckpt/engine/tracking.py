@@ -107,14 +107,16 @@ class Tracker:
         number = rows.call_of[row]
         call = rows.calls[number]
         signature = self.signature(call)
+        if call.each is None and not call.is_parameter:
+            argument, calls = self.argument, call.inputs
+            rows.identity[row] = signature.identity([argument(calls[slot].index) for slot in signature.slots])
+            return
         if call.is_parameter:
             kept = content(rows.parameter(call))
             rows.identity[row] = None if kept is None else Identity(hashlib.sha256(kept.encode()).hexdigest())
             return
         inputs: list[ArgumentId]
-        if call.each is None:
-            inputs = [self.argument(call.inputs[slot].index) for slot in signature.slots]
-        elif row == number:
+        if row == number:
             inputs = [self._whole(call, slot) for slot in signature.slots]
         elif columns is None:
             return  # it has what an equal parent gave it
