@@ -16,13 +16,16 @@ DEV_READY := $(VENV)/.ready-for-development
 DOCS_READY := $(VENV)/.ready-for-docs
 PEERS := $(VENV)/peers
 PEERS_READY := $(PEERS)/.ready
+AZURITE := $(VENV)/azurite
+AZURITE_READY := $(AZURITE)/.ready
+CLOUDS := tests/azure tests/gcs tests/s3
 
 heading = @printf '\n== %s\n' '$(1)'
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types arrows wheels faults bench floors peers clouds docs dist format clean
+.PHONY: help demo test check lint types arrows wheels faults bench floors peers remotes clouds services docs dist format clean
 
 help: ## list these commands
 	@echo 'ckpt keeps every value that a flow computes. Start here:'
@@ -60,20 +63,35 @@ wheels: dist ## part of check: the wheels, tried in an environment of their own
 	$(call heading,wheels in a clean environment)
 	@$(PY) -m pytest -m wheels tests/test_wheels.py
 
-clouds: $(DEV_READY) ## part of check: the cloud backends against servers on this machine, in some minutes
+clouds: $(DEV_READY) $(AZURITE_READY) ## part of check: the cloud backends against servers on this machine, in some minutes
 	$(call heading,clouds)
-	@$(PY) -m pytest -m clouds tests/s3 $(ARGS)
+	@$(PY) -m pytest -m clouds $(CLOUDS) $(ARGS)
+
+services: ## what tests need of the system: Debian's PostgreSQL, which is installed but not started; needs root
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { \
+	  if [ "$$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then \
+	    echo 'PostgreSQL is missing, and only root on a Debian machine can install it: apt-get install postgresql' >&2; exit 1; \
+	  fi; \
+	  echo 'Installing postgresql'; \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -qq \
+	  && apt-get install -y -qq --no-install-recommends postgresql-common >/dev/null \
+	  && sed -i 's/^#* *create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf \
+	  && apt-get install -y -qq --no-install-recommends postgresql >/dev/null; }
 
 faults: $(DEV_READY) ## kills, power losses, full disks, damage: every promise about kept values, put to the test
 	@$(PY) faults/run.py $(ARGS)
 
-bench: floors peers ## how fast: against doing the same by hand, then beside joblib and Prefect
+bench: floors peers remotes ## how fast: against doing the same by hand, beside joblib and Prefect, and into S3
 
 floors: $(DEV_READY) ## part of bench: against doing the same by hand
 	@$(PY) benchmarks/run.py $(ARGS)
 
 peers: $(PEERS_READY) ## part of bench: beside joblib and Prefect
 	@$(PEERS)/bin/python benchmarks/peers.py $(ARGS)
+
+remotes: $(DEV_READY) ## part of bench: values in S3, against boto3 itself with the same server
+	@$(PY) benchmarks/clouds.py $(ARGS)
 
 docs: $(DOCS_READY) ## the documentation as a site, into build/site/; part of check
 	$(call heading,docs: sphinx)
@@ -136,4 +154,11 @@ $(PEERS_READY): $(STATED) | $(PY)
 	@$(PEERS)/bin/python -m pip --disable-pip-version-check -qq install --upgrade 'pip>=25.1'
 	@$(PEERS)/bin/python -m pip -qq install --group peers
 	@$(PEERS)/bin/python -m pip -qq install --no-build-isolation -e ./core -e ./plugins/json -e ./plugins/local
+	@touch $@
+
+# Azure's emulator is an npm package; npm and its node come from PyPI, with the rest of what development needs.
+$(AZURITE_READY): $(STATED) | $(DEV_READY)
+	@echo 'Installing Azurite into $(AZURITE)'
+	@mkdir -p $(AZURITE)
+	@$(VENV)/bin/npm install --prefix $(AZURITE) --no-audit --no-fund --no-package-lock --ignore-scripts --loglevel=error azurite@3
 	@touch $@

@@ -19,7 +19,10 @@ PROMISED = {
     "read", "task", "unmapped",
 }  # fmt: skip
 
-EXPORTING = ["ckpt", "ckpt.errors", "ckpt.states", "ckpt.triggers", "ckpt_json", "ckpt_local", "ckpt_s3"]
+EXPORTING = [
+    "ckpt", "ckpt.errors", "ckpt.states", "ckpt.triggers",
+    "ckpt_azure", "ckpt_gcs", "ckpt_json", "ckpt_ledger", "ckpt_local", "ckpt_s3",
+]  # fmt: skip
 
 
 def test_ckpt_exports_exactly_what_is_promised() -> None:
@@ -65,7 +68,7 @@ def test_an_exported_class_or_function_shows_its_public_path(name: str) -> None:
         assert f"{exported.__module__}.{exported.__qualname__}" == f"ckpt.{name}"
 
 
-@pytest.mark.parametrize("module", ["ckpt_json", "ckpt_local", "ckpt_s3"])
+@pytest.mark.parametrize("module", ["ckpt_azure", "ckpt_gcs", "ckpt_json", "ckpt_local", "ckpt_s3"])
 def test_a_handler_of_a_plugin_shows_its_public_path(module: str) -> None:
     exporting = importlib.import_module(module)
     handlers = [getattr(exporting, name) for name in exporting.__all__ if name.endswith("ResultHandler")]

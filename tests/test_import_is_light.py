@@ -10,7 +10,7 @@ HEAVY = {
     "asyncio", "click", "cloudpickle", "concurrent.futures.process", "importlib_metadata", "multiprocessing", "numpy",
     "pandas", "pluggy", "rich", "tomllib",
 }  # fmt: skip
-SDKS = {"azure", "boto3", "botocore", "google", "numpy", "pandas"}
+SDKS = {"azure", "boto3", "botocore", "google", "numpy", "pandas", "psycopg", "sqlalchemy"}
 
 
 def loaded_by(program: str) -> set[str]:
@@ -44,6 +44,19 @@ with ckpt.Flow("light") as flow:
 
 
 def test_finding_the_plugins_loads_no_sdk() -> None:
-    loaded = loaded_by("from ckpt.result_handlers import JSONResultHandler, LocalResultHandler, S3ResultHandler")
-    assert {"ckpt_json", "ckpt_local", "ckpt_s3"} <= loaded
+    names = "AzureResultHandler, GCSResultHandler, JSONResultHandler, LocalResultHandler, S3ResultHandler"
+    loaded = loaded_by(f"from ckpt.result_handlers import {names}")
+    assert {"ckpt_azure", "ckpt_gcs", "ckpt_json", "ckpt_local", "ckpt_s3"} <= loaded
+    assert loaded & SDKS == set()
+
+
+def test_finding_the_ledger_loads_no_sql() -> None:
+    switched_off = """if True:
+        import os
+        os.environ["CKPT__LEDGER__ENABLED"] = "no"
+        from ckpt import config, plugins
+        assert [cls.from_settings(config.load()) for cls in plugins.ledger_classes()] == [None]
+    """
+    loaded = loaded_by(switched_off)
+    assert "ckpt_ledger" in loaded
     assert loaded & SDKS == set()

@@ -56,6 +56,8 @@ def handlers() -> str:
             ("ckpt_local", "LocalResultHandler"),
             ("ckpt_json", "JSONResultHandler"),
             ("ckpt_s3", "S3ResultHandler"),
+            ("ckpt_gcs", "GCSResultHandler"),
+            ("ckpt_azure", "AzureResultHandler"),
         )
     )
 

@@ -110,6 +110,7 @@ def _default(each: dataclasses.Field[Any]) -> str:
 
 
 _WORDS = {
+    "Any": "text or a table; in code also an object",
     "Mapping[str, Any]": "a table",
     "bool": "`true`, `false`",
     "float": "a number",

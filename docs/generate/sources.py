@@ -16,6 +16,8 @@ _FOLDERS = {
     "ckpt_local": ROOT / "plugins/local/src/ckpt_local",
     "ckpt_json": ROOT / "plugins/json/src/ckpt_json",
     "ckpt_s3": ROOT / "plugins/s3/src/ckpt_s3",
+    "ckpt_gcs": ROOT / "plugins/gcs/src/ckpt_gcs",
+    "ckpt_azure": ROOT / "plugins/azure/src/ckpt_azure",
 }
 _WIDTH = 88
 
