@@ -55,7 +55,10 @@ class Ledger(ABC):
 
     @abstractmethod
     def begin(self, run: RunRecord) -> None:
-        """A run starts; durable when it returns."""
+        """A run starts; durable when it returns.
+
+        Raises: `NotFound` where the run that it goes on from is being deleted; then nothing is run.
+        """
 
     @abstractmethod
     def record(self, tasks: Sequence[TaskRecord], arguments: Sequence[CallArguments] = ()) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from ckpt import plugins
 from ckpt.calls import CallPath
 from ckpt.cli.output import console, printable, show_table, size
 from ckpt.errors import CkptError
@@ -33,6 +34,21 @@ _HINTS = 5
 def show_summary(flow: Flow, state: State, progress: Progress) -> None:
     """Tell the end of a run on stderr."""
     to = console(stderr=True)
+    _show_values(to, flow, state, progress)
+    # The command is the ledger's own; another ledger need not have it.
+    if progress.run is not None and progress.run.ledger is not None and _has_show():
+        _say(to, f"Recorded as run {progress.run.id}. To look at it:")
+        _say(to, "  ckpt show last")
+
+
+def _has_show() -> bool:
+    try:
+        return any(each.name == "show" for each in plugins.commands())
+    except CkptError:
+        return False
+
+
+def _show_values(to: Console, flow: Flow, state: State, progress: Progress) -> None:
     if progress.failures:
         to.print()
         rows = [(str(record.call), Text(record.state, style="red"), record.message) for record in progress.failures]

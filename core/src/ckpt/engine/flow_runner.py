@@ -70,7 +70,7 @@ def run_flow(
     # A copy, since the object may be in use by another run at the same time.
     runs_on = make_executor(chosen, settings.flows.workers) if isinstance(chosen, str) else copy.copy(chosen)
     history = open_history(flow, settings, wish)
-    values = flow.fill_parameters({**(history.parameters(flow) if history else {}), **parameters})
+    values = flow.fill_parameters(history.parameters(flow, parameters) if history else parameters)
     facts = make_facts(flow, values, settings, runs_on.name, history)
     calls = list(flow.calls)  # the flow may grow while its results are in use
     graph = Graph(calls)
@@ -159,7 +159,7 @@ def plan_flow(flow: Flow, parameters: Mapping[str, object], wish: Wish) -> RunPl
     history = open_history(flow, settings, wish)
     if history is None:
         raise PluginNotFound(f"a plan needs the record of runs: {installed.pip_line('ckpt-ledger')}")
-    values = flow.fill_parameters({**history.parameters(flow), **parameters})
+    values = flow.fill_parameters(history.parameters(flow, parameters))
     facts = make_facts(flow, values, settings, "local", history)
     calls = list(flow.calls)
     plans = make_plans(calls, decide(flow, settings), facts)

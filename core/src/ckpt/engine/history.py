@@ -13,7 +13,7 @@ import socket
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from ckpt import installed, plugins
 from ckpt.calls import CallPath
 from ckpt.engine.planning import RunPlan, make_plan
 from ckpt.engine.runs import Rows
-from ckpt.engine.tracking import Tracker, serves
+from ckpt.engine.tracking import Tracker
 from ckpt.errors import AccessDenied, CkptError, ConfigError, CorruptRecord, NotFound, PluginNotFound, StoreUnavailable
 from ckpt.handlers import JSON, Meta
 from ckpt.identities import Identities
@@ -58,16 +58,26 @@ class History:
     prior: Prior | None = None
     identities: Identities = field(default_factory=Identities)
 
-    def parameters(self, flow: Flow) -> dict[str, object]:
-        """The parameters of the run that this one goes on from, as far as the flow has them still."""
+    def parameters(self, flow: Flow, given: Mapping[str, object]) -> dict[str, object]:
+        """The parameters that are given, else those of the run that this one goes on from, as far as the flow has them.
+
+        Raises: `ConfigError` for one that is not kept and may not have been the default.
+        """
         if self.prior is None:
-            return {}
+            return dict(given)
         found: dict[str, object] = {}
         for name, call in flow.parameters().items():
             record = self.prior.tasks.get(CallPath(call.slug))
+            if name in given:
+                continue
             if record is not None and record.safe is not None:
                 found[name] = record.safe.read()
-        return found
+            elif name in self.prior.run.parameters and self.prior.run.parameters[name] != _shown(call.default):
+                raise ConfigError(
+                    f"what parameter {name!r} was in run {self.prior.run.id} is not kept: "
+                    f"give it again, as in flow.run(resume=…, {name}=…)"
+                )
+        return {**found, **given}
 
     def tracker(self, graph: Graph, plans: Sequence[Plan], facts: RunFacts) -> Tracker:
         """What the loop asks; where this run goes on from another, planned and verified.
@@ -89,20 +99,13 @@ class History:
         cached = [call for call in calls if call.task.cache]
         return Tracker(
             self.identities,
-            prior=self._prior_tasks(graph, plans) if self.prior is not None else None,
+            prior=self.prior.tasks if self.prior is not None else None,
             lookup=self._lookup if cached else None,
             hints=self._hints(facts.flow) if cached else (),
             again=self._again(graph),
             refresh=self._refreshed(cached),
             keep=_keeper(plans, facts),
         )
-
-    def _prior_tasks(self, graph: Graph, plans: Sequence[Plan]) -> Mapping[CallPath, TaskRecord]:
-        assert self.prior is not None
-        tasks = self.prior.tasks
-        names = {call.slug: call.task for call in graph.calls}
-        unknown = [each for each in names if not (found := tasks.get(CallPath(each))) or not serves(found, names[each])]
-        return {**tasks, **_unrecorded(self.prior, names)} if unknown else tasks
 
     def _lookup(self, identities: Sequence[Identity]) -> Mapping[Identity, TaskRecord]:
         try:
@@ -175,7 +178,10 @@ class History:
             started=facts.started,
             name=self.wish.run_name,
             target=flow.target,
-            parameters={name: _shown(value) for name, value in facts.parameters.items()},
+            parameters={
+                name: _shown(facts.parameters[name]) if call.task.checkpoint else "<not kept>"
+                for name, call in flow.parameters().items()
+            },
             code=code.hexdigest() if code else None,
             environment={**_environment(), "packages": _packages()},
             executor=facts.executor,
@@ -211,6 +217,7 @@ def open_history(flow: Flow, settings: Settings, wish: Wish) -> History | None:
                 f"{ledger.lease_seconds:g} seconds after its last sign of life"
             )
         log.info("going on from run %s", prior.run.id)
+        prior = _completed(ledger, prior, flow)
     elif wish.from_task:
         raise ConfigError("from_task says where to go on from in a run: name the run with resume, as in resume='last'")
     return History(ledger, wish, prior)
@@ -263,19 +270,60 @@ def _places(plans: Sequence[Plan], run: str) -> list[Place]:
     return [Place(handler.to_spec(), prefix) for handler, prefix in _kept_places(plans, run)]
 
 
-def _unrecorded(prior: Prior, names: Mapping[str, object]) -> dict[CallPath, TaskRecord]:
+def _completed(ledger: Ledger, prior: Prior, flow: Flow) -> Prior:
+    """A run with what it has kept and not recorded, and, what it did not come to, from the runs that it went on from.
+
+    Of a mapped call of which two runs know children, the record of all of them is left out: it speaks for one run.
+    """
+    slugs = {call.slug for call in flow.calls}
+    tasks: dict[CallPath, TaskRecord] = {}
+    run: Prior | None = prior
+    while run is not None:
+        found = {path: record for path, record in run.tasks.items() if _is_settled(record)}
+        mixed = {path.slug for path in run.tasks if path not in found} if len(found) < len(run.tasks) else set()
+        if mixed or not slugs <= {path.slug for path in found if path.map_index is None}:
+            found.update(_unrecorded(run, found, slugs))
+        elif not tasks:
+            return prior
+        if tasks:
+            mixed |= {path.slug for path in found if path not in tasks} & {path.slug for path in tasks}
+        tasks = {**found, **tasks}
+        for path in map(CallPath, mixed):
+            if path in tasks and tasks[path].children is not None:
+                del tasks[path]
+        run = _before(ledger, run, flow) if any(CallPath(slug) not in tasks for slug in slugs) else None
+    left = {path: record for path, record in prior.tasks.items() if not _is_settled(record)}
+    return replace(prior, tasks={**left, **tasks})
+
+
+def _is_settled(record: TaskRecord) -> bool:
+    """Did the run come to this task run, and is all said that there is to it?"""
+    return record.state != "Cancelled" and not record.outcome.startswith("failed")
+
+
+def _before(ledger: Ledger, run: Prior, flow: Flow) -> Prior | None:
+    """The run that a run went on from; None for one that did not, and where that is forgotten."""
+    if run.run.resumed is None:
+        return None
+    try:
+        return ledger.prior(run.run.resumed, flow=flow.name)
+    except NotFound:
+        return None
+
+
+def _unrecorded(prior: Prior, known: Collection[CallPath], slugs: Collection[str]) -> dict[CallPath, TaskRecord]:
     """What a run has kept and not recorded, since it was killed in between: found by the headers of its objects."""
-    known = {record.safe.value for record in prior.tasks.values() if record.safe and isinstance(record.safe.value, str)}
+    read = {record.safe.value for record in prior.tasks.values() if record.safe and isinstance(record.safe.value, str)}
     found: dict[CallPath, TaskRecord] = {}
     for place in prior.run.places:
         handler = plugins.handler_from_spec(dict(place.handler))
         if not isinstance(handler, ObjectResultHandler):
             continue
         for info in handler.objects.list(place.prefix):
-            if info.key in known:
+            if info.key in read:
                 continue
             record = _from_header(handler, info.key, info.size, prior.run.id)
-            if record is not None and record.call.slug in names:
+            if record is not None and record.call.slug in slugs and record.call not in known:
                 before = found.get(record.call)
                 if before is None or before.attempt < record.attempt:
                     found[record.call] = record

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from sys import intern
 from typing import TYPE_CHECKING, Literal
 
 from ckpt.engine.maps import Column, follows
@@ -68,6 +69,10 @@ def make_plan(rows: Rows, tracker: Tracker) -> RunPlan:
         action, why = _decided(rows, tracker, number, call)
         planned.append(Planned(rows.path(number), action, why))
     _demand(rows, planned)
+    tracker.planned = [
+        rows.identity[number] if each.action == "reuse" and number not in rows.children else None
+        for number, each in enumerate(planned)
+    ]
     return RunPlan(planned, list(dict.fromkeys(_border(rows, planned))))
 
 
@@ -130,12 +135,12 @@ def _taken(rows: Rows, tracker: Tracker, row: int) -> tuple[Action, str]:
     where = record.origin or record.run
     if record.state == "Skipped":
         rows.code[row] = Code.SKIPPED
-        return "reuse", f"skipped in run {where}"
+        return "reuse", intern(f"skipped in run {where}")
     rows.code[row] = Code.CACHED
     if record.safe is None:
         return "leave", f"it finished in run {where}, and its value was not to be kept"
     rows.take(row, record)
-    return "reuse", f"kept in run {where}"
+    return "reuse", intern(f"kept in run {where}")
 
 
 def _sources(call: Call) -> Iterator[int]:

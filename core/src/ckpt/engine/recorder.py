@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from time import monotonic
 
 from ckpt.contexts import entered
-from ckpt.errors import CkptError, StoreUnavailable
+from ckpt.errors import CkptError, NotFound, StoreUnavailable
 from ckpt.ledgers import Ledger
 from ckpt.states import State
 from ckpt.task_records import CallArguments, LogLine, RunRecord, TaskRecord
@@ -25,6 +26,8 @@ __all__ = ["Recorder"]
 log = logging.getLogger("ckpt")
 
 _BATCH = 1000
+_MOST = 4 * _BATCH
+"""Rows that may wait; who has more waits for room."""
 _LINGER = 0.02
 """Seconds that a row waits for others if nobody waits for it: a thread that is woken for each costs more than rows."""
 _PAUSES = (0.05, 0.2, 1.0)
@@ -55,13 +58,14 @@ class Recorder:
     def begin(self, acknowledge: Acknowledge) -> None:
         """Say that the run starts.
 
-        Raises: what the ledger raises, if it is required.
+        Raises: what the ledger raises, if it is required; `NotFound` for a run to go on from that is gone.
         """
         self._acknowledge = acknowledge
         try:
             self.ledger.begin(self.run)
         except Exception as error:
-            if self.ledger.required:
+            # Nobody may go on from a run that is being deleted, whether or not a record is required.
+            if self.ledger.required or (self.run.resumed is not None and isinstance(error, NotFound)):
                 raise
             self._give_up(error)
         self._thread.start()
@@ -69,6 +73,8 @@ class Recorder:
 
     def put(self, record: TaskRecord, row: int | None = None) -> None:
         """Keep a record; with `row` its being durable is acknowledged."""
+        while len(self._rows) >= _MOST:
+            time.sleep(_LINGER / 10)
         self._rows.append((row, record))
         if self._idle:
             self._some.set()
@@ -134,8 +140,11 @@ class Recorder:
     def _written(self, batch: list[tuple[int | None, TaskRecord]]) -> Exception | None:
         error = self._given_up
         if batch:
-            arguments = [self._arguments.pop(digest) for digest in list(self._arguments)]
-            error = self._try(lambda: self.ledger.record([record for _, record in batch], arguments))
+            # Only with a row that names them: what no row names is deleted by whoever cleans.
+            records = [each[1] for each in batch]
+            named = {each.arguments for each in records if each.arguments in self._arguments}
+            arguments = [self._arguments.pop(digest) for digest in named if digest is not None]
+            error = self._try(lambda: self.ledger.record(records, arguments))
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
         if lines:
             self._try(lambda: self.ledger.log(lines))

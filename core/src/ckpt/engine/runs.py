@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Final
 
 from ckpt.calls import Call, CallPath
-from ckpt.engine.held import Kept
 from ckpt.engine.plans import STATES, Code, Outcome, Plan
 from ckpt.errors import NotFound
 from ckpt.handlers import JSON, ResultHandler, Stored
@@ -121,14 +120,12 @@ class Rows:
         safe = record.safe
         self.earlier[row] = record
         if safe is not None:
-            self.value[row] = Kept(safe)
-            self.stored[row] = Stored(safe.value, safe.digest, safe.size, safe.serializer)
+            self.value[row] = DROPPED
 
     def give_back(self, row: int) -> None:
         """Undo `take`."""
         del self.earlier[row]
         self.value[row] = NoResult
-        self.stored[row] = None
 
     def parameter(self, call: Call) -> object:
         """The value of a parameter, which is known before it has run."""
@@ -159,6 +156,8 @@ class Rows:
 
     def digest(self, row: int) -> str | None:
         """The content digest of the row's value, None where it has none."""
+        if (record := self.earlier.get(row)) is not None:
+            return None if record.safe is None else record.safe.digest
         stored = self.stored[row]
         if stored is None and (outcome := self.writing.get(row)) is not None and outcome.staged is not None:
             stored = outcome.staged.stored
@@ -168,6 +167,8 @@ class Rows:
         """What came of keeping the row's value, for a row that is final."""
         if self.stored[row] is not None:
             return "stored"
+        if (record := self.earlier.get(row)) is not None:
+            return record.outcome
         if row in self.write_errors:
             return f"failed: {self.write_errors[row]}"
         if row in self.children or self.code[row] not in (Code.SUCCESS, Code.CACHED):

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from ckpt.arguments import Build, Slot
@@ -42,7 +43,7 @@ class TrackedLoop(Loop):
         super().__init__(*given, **more)
         self.tracker, self.recorder, self.records = tracker, recorder, records
         tracker.rows = self.rows
-        self.rows.identity = [None] * len(self.calls)
+        self.rows.identity = list(tracker.planned) or [None] * len(self.calls)
         self.recording: set[int] = set()
         """Rows whose bytes are durable, and whose records are not yet."""
         self.told: set[int] = set()
@@ -86,7 +87,8 @@ class TrackedLoop(Loop):
         if row in self.decided:
             return False
         rows, tracker = self.rows, self.tracker
-        self._identify(row)
+        if rows.identity[row] is None:
+            self._identify(row)
         if tracker.unknown(row):
             alike = [row]
             for other in islice(self.ready, _AT_ONCE):
@@ -109,7 +111,7 @@ class TrackedLoop(Loop):
             self._release(row)
         else:
             rows.take(row, record)
-            self._finish(row, Code.CACHED, f"kept in run {where}")
+            self._finish(row, Code.CACHED, intern(f"kept in run {where}"))
         return True
 
     def _identify(self, row: int) -> None:
@@ -187,6 +189,11 @@ class TrackedLoop(Loop):
                     f"computed again, has {len(columns[0])} elements: run it again as a whole with --from"
                 )
             self.columns[call] = columns
+        if self.rows.earlier or self.keep_values != "all":
+            for up in self._needed(row):
+                self.rows.value[up] = self._readable(up)
+        if self.rows.identity[row] is None:
+            self._identify(row)
         work = super()._work(row)
         work.identity = self.rows.identity[row]
         work.held = not self.executor.remote and any(isinstance(value, Held) for value in work.inputs)
@@ -230,6 +237,8 @@ class TrackedLoop(Loop):
             self.decided.add(parent)
         if self._waits(parent):
             return
+        if self.rows.identity[parent] is None:
+            self.tracker.identify(parent)
         try:
             self._bring(parent)
         except Unreadable as error:
@@ -261,6 +270,9 @@ class TrackedLoop(Loop):
         if not absent:
             raise Unsupported(f"{self.rows.path(row)} takes nothing that is kept at {location!r}: {reason}") from error
         self.rows.code[row] = Code.PENDING
+        for number, code in enumerate(self.rows.code):  # what is computed again may come differently now
+            if code == Code.PENDING and (number < len(self.calls) or self.rows.call_of[number] in self.columns):
+                self.rows.identity[number] = None
         self._park(row, absent)
 
     def _drop_inputs(self, call: int) -> None:

@@ -54,6 +54,8 @@ class Tracker:
     ) -> None:
         self.rows: Rows
         """Set by the loop."""
+        self.planned: list[Identity | None] = []
+        """Per call its identity, as far as a plan has found it."""
         self._keep = keep
         self._arguments: dict[int, CallArguments | None] = {}
         """Per signature what was given, by its id; of mapped calls per call, below zero."""
@@ -112,7 +114,7 @@ class Tracker:
             rows.identity[row] = signature.identity([argument(calls[slot].index) for slot in signature.slots])
             return
         if call.is_parameter:
-            kept = content(rows.parameter(call))
+            kept = content(rows.parameter(call)) if call.task.checkpoint else None  # nothing is left of its value
             rows.identity[row] = None if kept is None else Identity(hashlib.sha256(kept.encode()).hexdigest())
             return
         inputs: list[ArgumentId]
@@ -144,6 +146,10 @@ class Tracker:
             return self.argument(column[index])
         if each.call is None:
             return self._given(call, each.elements[index])
+        source = each.call.index
+        if any(self.rows.digest(row) is None for row in self.rows.children.get(source, (source,))):
+            look = shape(each.look)
+            return None if look is None else _joined([f"element {index}", look.hex(), self.argument(source)])
         element = column[index]
         if isinstance(element, Held):
             data = getattr(element, "data", None)
@@ -164,13 +170,15 @@ class Tracker:
         """The record that serves for a row, None if it has to be run."""
         rows = self.rows
         identity, number = rows.identity[row], rows.call_of[row]
-        if identity is None or number in self._again or (self._bad and rows.path(row) in self._bad):
+        if identity is None or number in self._again or number in self._refresh:
+            return None
+        if self._bad and rows.path(row) in self._bad:
             return None
         task = rows.calls[number].task
         record = self._prior.get(rows.path(row)) if self._prior else None
         if record is not None and record.identity == identity and serves(record, task):
             return record
-        if not task.cache or number in self._refresh:
+        if not task.cache:
             return None
         return self._found.get(identity)
 
@@ -185,7 +193,7 @@ class Tracker:
         identity = rows.identity[parent]
         if record is None or identity is None or record.identity != identity or record.children is None:
             return None
-        if parent in self._again or any(follows(each) for each in call.each or ()):
+        if parent in self._again or parent in self._refresh or any(follows(each) for each in call.each or ()):
             return None
         path = rows.path(parent)
         paths = [path._replace(map_index=index) for index in range(record.children)]
@@ -209,6 +217,8 @@ class Tracker:
         path, number = rows.path(row), rows.call_of[row]
         if number in self._again:
             return "asked for by --from"
+        if number in self._refresh:
+            return "asked for by refresh"
         if path in self._bad:
             return f"what was kept of it cannot be read: {self._bad[path]}"
         record = self._prior.get(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 from types import TracebackType
 from typing import Any, Final
 
@@ -135,6 +134,8 @@ def _answer(error: Any) -> tuple[int, str, list[str]]:
 
 
 def _unanswered(error: Exception, told: str) -> tuple[_Kind, str] | None:
+    from http.client import HTTPException
+
     from google.api_core.exceptions import GoogleAPIError
     from google.auth import exceptions as auth
     from requests import exceptions as requests
@@ -154,7 +155,7 @@ def _unanswered(error: Exception, told: str) -> tuple[_Kind, str] | None:
         error, requests.InvalidURL | requests.MissingSchema | requests.InvalidSchema | requests.TooManyRedirects
     ):
         return ConfigError, "the address is no good: correct api_endpoint"
-    if isinstance(error, requests.RequestException | HTTPError | http.client.HTTPException | OSError):
+    if isinstance(error, requests.RequestException | HTTPError | HTTPException | OSError):
         return StoreUnavailable, f"no answer, or a part of one: check network and api_endpoint, {_AGAIN}"
     if isinstance(error, GoogleAPIError):
         return ConfigError, "the SDK refuses the options: correct them"
