@@ -25,7 +25,7 @@ heading = @printf '\n== %s\n' '$(1)'
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint types arrows wheels faults bench floors peers remotes clouds services docs dist format clean
+.PHONY: help demo test check lint types arrows wheels faults bench floors peers remotes history clouds services docs dist format clean
 
 help: ## list these commands
 	@echo 'ckpt keeps every value that a flow computes. Start here:'
@@ -82,13 +82,16 @@ services: ## what tests need of the system: Debian's PostgreSQL, which is instal
 faults: $(DEV_READY) ## kills, power losses, full disks, damage: every promise about kept values, put to the test
 	@$(PY) faults/run.py $(ARGS)
 
-bench: floors peers remotes ## how fast: against doing the same by hand, beside joblib and Prefect, and into S3
+bench: floors peers remotes history ## how fast: against doing the same by hand, beside joblib and Prefect, into S3, and recorded
 
 floors: $(DEV_READY) ## part of bench: against doing the same by hand
 	@$(PY) benchmarks/run.py $(ARGS)
 
 peers: $(PEERS_READY) ## part of bench: beside joblib and Prefect
 	@$(PEERS)/bin/python benchmarks/peers.py $(ARGS)
+
+history: $(DEV_READY) ## part of bench: what the record of runs costs, and what it saves
+	@$(PY) benchmarks/history.py $(ARGS)
 
 remotes: $(DEV_READY) ## part of bench: values in S3, against boto3 itself with the same server
 	@$(PY) benchmarks/clouds.py $(ARGS)

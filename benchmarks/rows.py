@@ -37,6 +37,7 @@ def timed(work: Callable[[], object]) -> Took:
 _UNITS = {
     "ratio": "x",
     "per task": "us",
+    "above": "us",
     "milliseconds": "ms",
     "extra": "arrays",
     "megabytes": "MB",
@@ -54,8 +55,9 @@ class Row:
     floor: Callable[[Path], Took] | None
     bar: float | None
     """What the judged figure may be at most; None for a row that only reports."""
-    judged: Literal["ratio", "per task", "milliseconds", "extra", "megabytes", "requests"]
-    """Ratio to the floor, microseconds a task, milliseconds above the floor, or the second figure in its unit."""
+    judged: Literal["ratio", "per task", "above", "milliseconds", "extra", "megabytes", "requests"]
+    """Ratio to the floor, microseconds a task, the same above the floor, milliseconds above it, or the second figure
+    in its unit."""
     tasks: int = 1
     rounds: int = 9
     slow: bool = False
@@ -79,6 +81,8 @@ class Seen:
                 return self.ratio or 0.0
             case "per task":
                 return self.ours / self.row.tasks * 1e6
+            case "above":
+                return (self.ours - (self.floor or 0.0)) / self.row.tasks * 1e6
             case "milliseconds":
                 return (self.ours - (self.floor or 0.0)) * 1e3
             case "extra" | "megabytes" | "requests":

@@ -6,7 +6,8 @@ Each row is measured in rounds, the work of ckpt and its floor in turn, and the 
 the machines are noisy, and only a ratio within one run means anything. Each round changes who begins, and nobody pays
 for what the one before left to be written or collected. Folders are new for each round and are deleted at the end:
 deleting in between makes the creation of later files several times slower. How ckpt compares with other libraries is
-measured by `peers.py`, and what keeping values in a cloud costs by `clouds.py`.
+measured by `peers.py`, and what keeping values in a cloud costs by `clouds.py`, and
+what the record of runs costs by `history.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import platform
 import shutil
 import statistics
@@ -97,6 +99,7 @@ def told(rows: Sequence[Row], arguments: argparse.Namespace) -> int:
 
 
 def main() -> int:
+    os.environ["CKPT__LEDGER__ENABLED"] = "false"  # what recording costs, `history.py` measures
     arguments = asked(__doc__, "results.json")
     return told([*scheduling.rows(), *files.rows(), *arrays.rows(), *starting.rows()], arguments)
 

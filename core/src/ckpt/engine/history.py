@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from ckpt.flows import Flow
     from ckpt.settings import Settings
 
-__all__ = ["History", "open_history"]
+__all__ = ["History", "environment", "open_history"]
 
 log = logging.getLogger("ckpt")
 
@@ -122,8 +123,8 @@ class History:
             tasks = self.ledger.prior("last", flow=flow).tasks.values()
         except CkptError:
             return iter(())
-        known = [each.identity for each in tasks if each.reusable_until is not None and each.identity is not None]
-        return iter(self._lookup(known).values())
+        now = datetime.now(UTC)
+        return (each for each in tasks if each.safe and each.safe.digest and (each.reusable_until or now) > now)
 
     def _again(self, graph: Graph) -> Collection[int]:
         """The calls to start from, and all that is downstream of them."""
@@ -183,7 +184,7 @@ class History:
                 for name, call in flow.parameters().items()
             },
             code=code.hexdigest() if code else None,
-            environment={**_environment(), "packages": _packages()},
+            environment=environment(),
             executor=facts.executor,
             calls=facts.calls,
             places=_places(plans, facts.id),
@@ -375,6 +376,11 @@ def _shown(value: object) -> JSON:
     except Exception as error:  # noqa: BLE001  a person's __repr__ may raise anything
         text = f"<{type(value).__name__}: {type(error).__name__}>"
     return text if len(text) <= 200 else f"{text[:199]}…"
+
+
+def environment() -> Mapping[str, JSON]:
+    """What this process is: Python, the packages that it has imported, the host."""
+    return {**_environment(), "packages": _packages()}
 
 
 @lru_cache(maxsize=1)

@@ -275,7 +275,7 @@ class Loop:
         if row == call:
             return [up for up in self.graph.followed.get(call, ()) if up not in self.rows.children]
         index = row - self.rows.children[call].start
-        return list(dict.fromkeys(column[index] for column in self.columns[call] if type(column) is range))
+        return list(dict.fromkeys(column[index] for column in self.columns.get(call, ()) if type(column) is range))
 
     # -- mapped calls
 

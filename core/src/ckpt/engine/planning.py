@@ -82,6 +82,10 @@ def _decided(rows: Rows, tracker: Tracker, number: int, call: Call) -> tuple[Act
             rows.code[child] == Code.PENDING for child in rows.children.get(up, ())
         ):
             return "depends", f"on what {rows.path(up)} gives"
+    for up in _upstream(rows, call):
+        if rows.code[up] == Code.SKIPPED and call.task.skip_on_upstream_skip:
+            rows.code[number] = Code.SKIPPED
+            return "leave", f"{rows.path(up)} was skipped, so this is"
     if call.each is not None:
         return _mapped(rows, tracker, number, call)
     tracker.identify(number)
@@ -103,7 +107,12 @@ def _mapped(rows: Rows, tracker: Tracker, number: int, call: Call) -> tuple[Acti
     if columns is None:
         tracker.adopt(number, children)
     done: list[tuple[Action, str]] = []
-    for child in children:
+    for index, child in enumerate(children):
+        ahead = [column[index] for column in columns or () if type(column) is range]
+        if call.task.skip_on_upstream_skip and any(rows.code[up] == Code.SKIPPED for up in ahead):
+            rows.code[child] = Code.SKIPPED
+            done.append(("reuse", "what it follows was skipped, so it is"))
+            continue
         tracker.identify(child, columns)
         done.append(_taken(rows, tracker, child))
     rows.code[number] = Code.MAPPED
@@ -149,6 +158,13 @@ def _sources(call: Call) -> Iterator[int]:
     for each in call.each or ():
         if each.call is not None:
             yield each.call.index
+
+
+def _upstream(rows: Rows, call: Call) -> Iterator[int]:
+    """The rows that have to be there before a call starts or expands."""
+    for up in call.upstream if call.each or call.after else call.inputs:
+        if not any(each.call is up and follows(each) and up.index in rows.children for each in call.each or ()):
+            yield from rows.children.get(up.index) or (up.index,)
 
 
 def _demand(rows: Rows, planned: list[Planned]) -> None:

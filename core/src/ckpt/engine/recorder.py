@@ -143,7 +143,7 @@ class Recorder:
             # Only with a row that names them: what no row names is deleted by whoever cleans.
             records = [each[1] for each in batch]
             named = {each.arguments for each in records if each.arguments in self._arguments}
-            arguments = [self._arguments.pop(digest) for digest in named if digest is not None]
+            arguments = [self._arguments.pop(digest) for digest in named]
             error = self._try(lambda: self.ledger.record(records, arguments))
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
         if lines:
