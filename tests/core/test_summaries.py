@@ -97,6 +97,7 @@ def checked(value: object) -> dict[str, Any]:
         (Discreet(), "Discreet(name=str of 7, size=3, _Discreet__own=list of 1)"),
         (decimal.Decimal("1.50"), "1.50"),
         (pathlib.PurePosixPath("/a/b"), "/a/b"),
+        (pathlib.PurePosixPath("/a\nb" * 30), ("/a\\nb" * 30)[:79] + "…"),
         (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
         (datetime.datetime(2020, 1, 2, 3, tzinfo=datetime.UTC), "2020-01-02 03:00:00+00:00"),
         (np.zeros((3, 4)), "float64 array 3 × 4"),  # noqa: RUF001  times
