@@ -19,7 +19,7 @@ from ckpt_azure.upload import AzureUpload
 from tests.servers.azure import ACCOUNT, CONTAINER, AzureServer
 from tests.servers.proxy import FAULTS, Fault, Proxy
 
-VALUES = int(os.environ.get("CKPT_TESTS_VALUES", "250"))
+VALUES = int(os.environ.get("CKPT_TESTS_VALUES", "1000"))
 SHARE = 0.1
 QUICK: tuple[Fault, ...] = tuple(fault for fault in FAULTS if fault != "stalled")
 

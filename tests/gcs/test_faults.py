@@ -19,7 +19,7 @@ from ckpt_gcs.upload import GCSUpload
 from tests.servers.gcs import BUCKET, GCSServer
 from tests.servers.proxy import FAULTS, Fault, Proxy
 
-VALUES = int(os.environ.get("CKPT_TESTS_VALUES", "250"))
+VALUES = int(os.environ.get("CKPT_TESTS_VALUES", "1000"))
 SHARE = 0.1
 # fake-gcs-server compares no checksums, so it cannot notice what was changed on its way there.
 FIRED: tuple[Fault, ...] = tuple(fault for fault in FAULTS if fault not in ("stalled", "changed on its way"))

@@ -17,7 +17,7 @@ from ckpt_s3 import S3Connection, S3ResultHandler, S3Store
 from tests.servers.proxy import FAULTS, Fault, Proxy
 from tests.servers.s3 import BUCKET, S3Server
 
-VALUES = int(os.environ.get("CKPT_TESTS_VALUES", "250"))
+VALUES = int(os.environ.get("CKPT_TESTS_VALUES", "1000"))
 SHARE = 0.1
 TO_BOTH: tuple[Fault, ...] = tuple(fault for fault in FAULTS if fault not in ("stalled", "changed on its way"))
 
