@@ -322,7 +322,7 @@ class TestCompletion:
     @pytest.mark.parametrize(
         ("words", "offered"),
         [
-            (["r"], {"run", "read"}),
+            (["r"], {"run", "read", "runs", "replay"}),
             (["run", "f"], {"f"}),
             (["run", "f.py:"], {"f.py:values", "f.py:built"}),
             (["run", "f.py", "--param", ""], {"kind=", "day=", "limit="}),

@@ -77,6 +77,7 @@ class Site:
             "    except Exception as error:\n        print(type(error).__name__ + ':', error)\n\n" + dedent(code)
         )
         env = {**os.environ, "PYTHONPATH": str(self.root), "HOME": str(self.work), **variables}
+        del env["CKPT__LEDGER__ENABLED"]  # a section of a plugin has the plugins looked for
         done = subprocess.run(
             [sys.executable, "-c", program],
             cwd=self.work,

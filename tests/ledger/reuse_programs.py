@@ -242,6 +242,8 @@ class Rule:
     known: dict[CallPath, Known] = field(default_factory=dict)
     must: set[CallPath] = field(default_factory=set)
     may: set[CallPath] = field(default_factory=set)
+    maybe: set[CallPath] = field(default_factory=set)
+    """Those that were to run, before something upstream failed or was skipped."""
 
     def slug(self, number: int) -> str:
         call = self.program.calls[number]
@@ -294,7 +296,9 @@ class Rule:
                 if state in ("TriggerFailed", "Failed", "Skipped") or served is None:
                     if state == "Success":
                         self.must.add(path)
-                    elif state == "Failed" or (state == "Skipped" and spec.skips and served is None):
+                    elif state in ("TriggerFailed", "Skipped"):
+                        self.maybe.add(path)
+                    if state == "Failed" or (state == "Skipped" and spec.skips and served is None):
                         self.may.add(path)
                     self.known[path] = Known(identity, state, state == "Success" and spec.checkpoint, spec.cache)
                     continue
@@ -315,7 +319,7 @@ class Rule:
 
     def _may(self, demands: Mapping[CallPath, set[CallPath]], unread: set[CallPath]) -> None:
         """What is spoiled is found before it is known whether what takes it will run."""
-        may = set(self.may)
+        may = self.may | self.maybe
         while True:
             more = {path for path, ups in demands.items() if path not in may and ups & may}
             more |= {path for path in demands if path not in may and path.map_index is None and self._expands(path)}

@@ -20,14 +20,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
+from ckpt.contents import digest_of, travels_by_value
 from ckpt.errors import NotSerializable
-from ckpt.serializers import pickled
 from ckpt.tasks import FunctionTask, Task, task
 
-__all__ = ["CodeVersions"]
+__all__ = ["CodeVersions", "code_name"]
 
 _LITERALS: Final = (int, float, complex, str, bytes, bool, type(None), type(...))
 _FIXED: Final = (*_LITERALS, tuple, frozenset)
+_CALLABLE: Final = (FunctionType, type, functools.partial)
 _MOST: Final = 1000
 _SETTINGS: Final = frozenset(
     [*inspect.signature(Task.__init__).parameters, "run", "signature", "__wrapped__", "__doc__"]
@@ -39,6 +40,7 @@ class CodeVersions:
     """The code version of each task, computed once."""
 
     def __init__(self) -> None:
+        _remembered.cache_clear()  # since the last run what a class reaches may have been made anew, in a notebook
         self._known: dict[int, tuple[Task, str | None]] = {}
 
     def of(self, which: Task) -> str | None:
@@ -49,9 +51,17 @@ class CodeVersions:
         return known[1]
 
 
-def _version(which: Task) -> str | None:
-    if which.version is not None:
-        return _digest(["version", which.version])
+def code_name(thing: Any) -> str | None:
+    """What stands for a class or function in the content of a constant, as `ckpt.contents` asks for it."""
+    return f"{thing.__qualname__} {_remembered(thing)}" if travels_by_value(thing) else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _remembered(thing: Any) -> str | None:
+    return _version(thing)
+
+
+def _version(which: Any) -> str | None:
     try:
         units = _Units(which)
     except NotSerializable:
@@ -68,29 +78,57 @@ class _TooMany(Exception):
 class _Units:
     """Everything that counts for one task: each function, class and constant by name, as normalised text."""
 
-    def __init__(self, root: Task) -> None:
+    def __init__(self, root: Any) -> None:
         self.found: dict[str, str] = {}
         self._seen: set[int] = set()
-        source = _unwrapped(root.run) if isinstance(root, FunctionTask) else type(root)
-        self._root = source
-        self._files = {_file(source)} - {None}
-        module = getattr(source, "__module__", None) or ""
-        self._package = module.partition(".")[0]
-        self._task(root)
+        self._root = _source(root)
+        self._files = {_file(self._root)} - {None}
+        self._module = _module(self._root)
+        self._package = self._module.partition(".")[0]
+        if isinstance(root, Task):
+            self._task(root)
+        else:
+            self._callable(root)
 
     def _belongs(self, thing: Any) -> bool:
-        if (getattr(thing, "__module__", None) or "").partition(".")[0] == self._package:
-            return True
-        return _file(thing) in self._files
+        return _module(thing).partition(".")[0] == self._package or _file(thing) in self._files
+
+    def _named(self, thing: Any) -> str:
+        """Its name, the same however the file of the task was loaded."""
+        return f"{self._short(_module(thing))}.{thing.__qualname__}"
+
+    def _short(self, module: str) -> str:
+        return "" if module == self._module else module
+
+    def _stands_for(self, thing: Any) -> str | None:
+        """What stands for a class or function inside a value; one of ours counts besides."""
+        if not self._belongs(thing):
+            return code_name(thing)
+        self._callable(thing)
+        return self._named(thing)
 
     def _task(self, which: Task) -> None:
-        if isinstance(which, FunctionTask):
+        if which.version is not None:
+            self._pinned(which)
+        elif isinstance(which, FunctionTask):
             self._callable(which.run)
-            return
-        for cls in type(which).__mro__:
-            if cls is Task:
-                break
-            self._class(cls)
+        else:
+            for cls in type(which).__mro__:
+                if cls is Task:
+                    break
+                self._class(cls)
+            self._configuration(which)
+
+    def _pinned(self, which: Task) -> None:
+        """A version in the place of the source: that of one task is not that of another."""
+        name = f"{self._named(_source(which))} {which.name}"
+        self.found[name] = f"version {which.version}"
+        if not isinstance(which, FunctionTask):
+            self._configuration(which)
+        elif isinstance(which.run, functools.partial):
+            self._held(f"{name} partial", (which.run.args, which.run.keywords))
+
+    def _configuration(self, which: Task) -> None:
         settings = {name: value for name, value in vars(which).items() if name not in _SETTINGS}
         for name, value in sorted(settings.items()):
             self._held(f"{type(which).__qualname__}.{name}", value)
@@ -114,7 +152,7 @@ class _Units:
     def _function(self, function: FunctionType) -> None:
         if not self._new(function):
             return
-        name = f"{function.__module__}.{function.__qualname__}"
+        name = self._named(function)
         code = function.__code__
         tree = _tree(code)
         self.found[name] = _bytecode(code) if tree is None else _dump(_undecorated(tree, function.__globals__))
@@ -124,7 +162,7 @@ class _Units:
         for place, value in [*enumerate(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).items()]:
             self._held(f"{name}({place})", value)
         chains = _chains(tree) if tree is not None else ((each,) for each in _names(code))
-        self._reached(function.__module__ or "", chains, {**function.__globals__, **inside})
+        self._reached(self._short(_module(function)), chains, {**function.__globals__, **inside})
 
     def _class(self, cls: type) -> None:
         if not self._belongs(cls) or not self._new(cls):
@@ -136,11 +174,11 @@ class _Units:
                 if isinstance(function := getattr(value, "__func__", value), FunctionType):
                     self._function(function)
             return
-        self.found[f"{cls.__module__}.{cls.__qualname__}"] = _dump(tree)
+        self.found[self._named(cls)] = _dump(tree)
         for base in cls.__mro__[1:]:
             self._class(base)
         names = vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else {}
-        self._reached(cls.__module__, _chains(tree), names)
+        self._reached(self._short(_module(cls)), _chains(tree), names)
 
     def _reached(self, module: str, chains: Iterable[tuple[str, ...]], names: Mapping[str, Any]) -> None:
         """Look at what is reached by name in `module`: `helper`, `package.other.helper`."""
@@ -152,7 +190,7 @@ class _Units:
                 value, rest = getattr(value, rest[0], None), rest[1:]
             if isinstance(value, Task):
                 self._task(value)
-            elif isinstance(value, FunctionType | type | functools.partial):
+            elif isinstance(value, _CALLABLE) or isinstance(getattr(value, "__wrapped__", None), FunctionType):
                 if self._belongs(value.func if isinstance(value, functools.partial) else _unwrapped(value)):
                     self._callable(value)
             elif (text := _literal(value)) is not None and (isinstance(value, _FIXED) or chain[-1].isupper()):
@@ -168,11 +206,11 @@ class _Units:
             if self._belongs(value):
                 self._callable(value)
             else:
-                self.found[name] = f"{value.__module__}.{value.__qualname__}"
+                self.found[name] = code_name(value) or f"{value.__module__}.{value.__qualname__}"
         elif isinstance(value, ModuleType):
             self.found[name] = value.__name__
         elif value is not _EMPTY:
-            self.found[name] = hashlib.sha256(pickled(value)).hexdigest()
+            self.found[name] = digest_of(value, self._stands_for)
 
     def _is_ours(self, module: ModuleType) -> bool:
         return module.__name__.partition(".")[0] == self._package
@@ -185,6 +223,24 @@ class _Units:
             version = getattr(sys.modules.get(self._package), "__version__", "")
             raise _TooMany(f"{self._root.__module__}.{self._root.__qualname__}", str(version))
         return True
+
+
+def _source(which: Any) -> Any:
+    """Where the code of a task is."""
+    if isinstance(which, FunctionTask):
+        run = which.run
+        while isinstance(run, functools.partial):
+            run = run.func
+        found = _unwrapped(run)
+        return found if hasattr(found, "__qualname__") else type(found)
+    return type(which) if isinstance(which, Task) else which
+
+
+def _module(thing: Any) -> str:
+    """The name of the module it is in, also where that is run as `python -m`."""
+    name = getattr(thing, "__module__", None) or ""
+    spec = getattr(sys.modules.get(name), "__spec__", None) if name == "__main__" else None
+    return name if spec is None else str(spec.name)
 
 
 def _digest(parts: Iterable[str]) -> str:
@@ -263,7 +319,7 @@ def _names(code: CodeType) -> set[str]:
 
 def _bytecode(code: CodeType) -> str:
     """In place of source: what this version of Python made of it."""
-    consts = [_bytecode(const) if isinstance(const, CodeType) else repr(const) for const in code.co_consts]
+    consts = [_bytecode(const) if isinstance(const, CodeType) else _literal(const) for const in code.co_consts]
     return repr((sys.version_info[:2], code.co_code.hex(), consts, code.co_names, code.co_varnames, code.co_freevars))
 
 
@@ -280,6 +336,8 @@ def _dump(node: Any) -> str:
             continue
         if name == "body" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             part = value[1:] if _is_text(value[0]) else value
+        if name == "values" and isinstance(node, ast.JoinedStr):  # Python 3.12 has empty ones
+            part = [each for each in value if not (isinstance(each, ast.Constant) and each.value == "")]
         if part != []:
             fields.append(f"{name}={_dump(part)}")
     return f"{type(node).__name__}({','.join(fields)})"

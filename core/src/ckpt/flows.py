@@ -274,7 +274,7 @@ def _wish(
     return Wish(
         "last" if resume is True else resume or None,
         (from_task,) if isinstance(from_task, str) else tuple(from_task),
-        refresh if isinstance(refresh, bool) else (refresh,) if isinstance(refresh, str) else tuple(refresh),
+        refresh if isinstance(refresh, bool) else (refresh,) if isinstance(refresh, str) else tuple(refresh) or False,
         name,
     )
 

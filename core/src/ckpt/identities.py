@@ -14,7 +14,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from ckpt.arguments import Build, Fetch, Look, Slot, slots_in
-from ckpt.code_versions import CodeVersions
+from ckpt.code_versions import CodeVersions, code_name
+from ckpt.contents import digest_of
 from ckpt.errors import CkptError
 from ckpt.serializers import pickled
 from ckpt.task_records import CallArguments, Identity
@@ -29,6 +30,7 @@ __all__ = [
     "Signature",
     "argument_of",
     "arguments_of",
+    "constant",
     "content",
     "inputs_by_argument",
     "places",
@@ -178,10 +180,10 @@ def shape(template: object) -> bytes | None:
     if isinstance(template, Look):
         head, parts = "look", (template.source, template.key)
     elif isinstance(template, Build):
-        named = "\0".join(map(repr, template.names))
-        head, parts = f"{template.kind.__module__}.{template.kind.__qualname__} {named}", template.parts
+        kind = template.kind
+        head, parts = code_name(kind) or f"{kind.__module__}.{kind.__qualname__}", (*template.names, *template.parts)
     else:
-        digest = content(template)
+        digest = constant(template)
         return None if digest is None else f"value {digest}".encode()
     inner = [shape(part) for part in parts]
     if None in inner:
@@ -191,8 +193,16 @@ def shape(template: object) -> bytes | None:
     )
 
 
+def constant(value: object) -> str | None:
+    """Digest over the content of a constant, the same in every process; None if it has no bytes."""
+    try:
+        return digest_of(value, code_name)
+    except CkptError:
+        return None
+
+
 def content(value: object) -> str | None:
-    """Digest over the content of a constant, or of one element of what is mapped over; None if it has no bytes."""
+    """Digest over one element of what is mapped over, which may be known as its bytes alone; None if it has none."""
     try:
         return hashlib.sha256(pickled(value)).hexdigest()
     except CkptError:

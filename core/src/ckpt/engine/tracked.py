@@ -15,7 +15,7 @@ from itertools import islice
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
-from ckpt.arguments import Build, Slot
+from ckpt.arguments import Build, Slot, slots_in
 from ckpt.engine.facts import TaskFacts
 from ckpt.engine.held import Filled, Kept, Unreadable
 from ckpt.engine.loop import Loop, said
@@ -28,6 +28,8 @@ from ckpt.errors import ConfigError, Unsupported
 from ckpt.results import Held, SafeResult
 
 if TYPE_CHECKING:
+    from ckpt.calls import Call
+    from ckpt.handlers import JSON
     from ckpt.task_records import TaskRecord
 
 __all__ = ["TrackedLoop"]
@@ -53,6 +55,8 @@ class TrackedLoop(Loop):
         """Per row that is computed again, the rows that wait for its value."""
         self.decided: set[int] = set()
         """Rows that have to be run."""
+        self.unreadable: dict[int, JSON] = {}
+        """Rows that are computed again since what an earlier run kept at this location could not be read."""
         self.computing: set[int] = set()
         """Rows that are run although what is downstream of them was released before."""
 
@@ -155,7 +159,8 @@ class TrackedLoop(Loop):
         if call.each is None:
             return
         if row == number or number not in self.columns:
-            for up in call.inputs[call.shared :]:
+            for slot in _in_elements(call):
+                up = call.inputs[slot]
                 yield from self.rows.children.get(up.index) or (up.index,)
             for each in call.each:
                 if each.call is not None and not follows(each):
@@ -252,9 +257,13 @@ class TrackedLoop(Loop):
     def _again(self, row: int, error: Unreadable) -> None:
         """Compute again the inputs of `row` that cannot be read, and let it wait for them."""
         reason, location = error.args
-        absent = []
+        absent, known = [], False
         for up in dict.fromkeys(self._needed(row)):
             record = self.rows.earlier.get(up)
+            if self.unreadable.get(up) == location:  # others that were started beside this one found it so, too
+                known = True
+                if up in self.computing:
+                    absent.append(up)
             if record is None or record.safe is None or record.safe.value != location:
                 continue
             self.observers.warn(
@@ -263,17 +272,21 @@ class TrackedLoop(Loop):
             )
             self.tracker.distrust(self.rows.path(up), reason)
             self.rows.give_back(up)
+            self.unreadable[up] = location
             if up != (call := self.rows.call_of[up]):
                 self.unfinished[call] += 1
             self._compute(up)
             absent.append(up)
-        if not absent:
+        if not absent and not known:
             raise Unsupported(f"{self.rows.path(row)} takes nothing that is kept at {location!r}: {reason}") from error
         self.rows.code[row] = Code.PENDING
         for number, code in enumerate(self.rows.code):  # what is computed again may come differently now
             if code == Code.PENDING and (number < len(self.calls) or self.rows.call_of[number] in self.columns):
                 self.rows.identity[number] = None
+        self.shared.clear()
         self._park(row, absent)
+        if not absent:
+            self.ready.append(row)
 
     def _drop_inputs(self, call: int) -> None:
         # What is postponed may still be computed, from what it takes.
@@ -326,3 +339,11 @@ class TrackedLoop(Loop):
             assert given is not None, "its digest came from there"
             self.recorder.arguments(given)
         self.recorder.put(record, acknowledged)
+
+
+def _in_elements(call: Call) -> Iterable[int]:
+    """The inputs, by number, that stand in the elements of lists given in the flow; a child may get them whole too."""
+    if not call.inputs:
+        return ()
+    given = (element for each in call.each or () if each.call is None for element in each.elements)
+    return dict.fromkeys(slot for element in given for slot in slots_in(element))

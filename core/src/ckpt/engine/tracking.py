@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ckpt.arguments import slots_in
 from ckpt.engine.maps import Column, follows
 from ckpt.engine.plans import Code
-from ckpt.identities import ArgumentId, Identities, Signature, argument_of, arguments_of, content, shape
+from ckpt.identities import ArgumentId, Identities, Signature, argument_of, arguments_of, constant, content, shape
 from ckpt.results import Held
 from ckpt.task_records import FOREVER, CallArguments, Identity, TaskRecord
 
@@ -114,7 +114,7 @@ class Tracker:
             rows.identity[row] = signature.identity([argument(calls[slot].index) for slot in signature.slots])
             return
         if call.is_parameter:
-            kept = content(rows.parameter(call)) if call.task.checkpoint else None  # nothing is left of its value
+            kept = constant(rows.parameter(call)) if call.task.checkpoint else None  # nothing is left of its value
             rows.identity[row] = None if kept is None else Identity(hashlib.sha256(kept.encode()).hexdigest())
             return
         inputs: list[ArgumentId]

@@ -102,8 +102,8 @@ class Cleaning:
         """Let go what was planned, as far as it still may; what went is the answer."""
         wanted = {run.id for run in self._reachable(plan.runs, Cleaned()) if not run.is_marked}
         chosen = self._ledger.going.mark(self._policy, wanted)
-        done = Cleaned(chosen.going, plan.named, foreign=plan.foreign, problems=plan.problems)
-        for run in self._reachable([*chosen.going, *self._swept(chosen)], done):
+        done = Cleaned(chosen.going, plan.named, young=plan.young, foreign=plan.foreign, problems=plan.problems)
+        for run in self._reachable([*chosen.going, *self._swept(chosen)], Cleaned()):
             is_going = run.number in chosen.leaving.numbers
             if not is_going and run.id not in plan.orphans:
                 continue
@@ -147,7 +147,7 @@ class Cleaning:
         """Delete what nobody needs at the places of a run; is nothing left there that is its own?"""
         foreign: set[str] = set()
         found = unreferenced(objects_of(run), self._ledger.held, chosen.leaving)
-        going = (each for each in found if self._goes(each, chosen, told, foreign))
+        going = (each for each in found if self._goes(each, chosen, Cleaned(), foreign))
         while batch := list(islice(going, _BATCH)):
             # Between finding and deleting the headers of some have been read, which takes its time.
             held = self._ledger.held.held([each.info.key for each in batch], chosen.leaving)

@@ -80,12 +80,8 @@ class Chosen:
     resumed_from: Collection[str]
     """Ids of the runs that a run which has not ended goes on from."""
     now: int
-    horizon: int
-
-    @property
-    def leaving(self) -> Leaving:
-        """What the references of kept runs are told from."""
-        return Leaving([run.number for run in self.going], self.horizon)
+    leaving: Leaving
+    """What the references of kept runs are told from."""
 
 
 class Going:
@@ -155,7 +151,7 @@ class Going:
             named,
             needed,
             now,
-            horizon,
+            Leaving(frozenset(row.number for row in (*going.values(), *marked)), horizon),
         )
 
     def _is_alive(self, row: Any, now: int) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ckpt.handlers import JSON
     from ckpt.task_records import LogLine, TaskRecord
     from ckpt_ledger.run_rows import RunRow
+    from ckpt_ledger.settings import LedgerSettings
 
 __all__ = ["KeptRun", "KeptTask", "inputs", "open_ledger", "run", "runs"]
 
@@ -23,13 +24,22 @@ def open_ledger(url: str | None = None) -> SQLLedger:
 
     Raises: `NotFound` where no run has been recorded yet.
     """
-    from ckpt import config
-    from ckpt_ledger.settings import LedgerSettings
-
-    mine = LedgerSettings.of(config.load())
+    mine = _settings()
     return SQLLedger(
         mine.url if url is None else url, required=mine.required, lease_seconds=mine.lease_seconds, create=False
     )
+
+
+def is_recording() -> bool:
+    """Do the settings say that runs are recorded?"""
+    return _settings().enabled
+
+
+def _settings() -> LedgerSettings:
+    from ckpt import config
+    from ckpt_ledger.settings import LedgerSettings
+
+    return LedgerSettings.of(config.load())
 
 
 def runs(

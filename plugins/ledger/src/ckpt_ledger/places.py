@@ -111,7 +111,7 @@ def unreferenced(found: Iterable[Found], references: References, leaving: Leavin
     recorded = lru_cache(maxsize=8)(references.recorded)
     while batch := list(islice(rest, _BATCH)):
         mine = [Unreferenced(each, each.info.key in recorded(each.run.number)) for each in batch if each.run]
-        asked = [each for each in mine if not each.is_recorded or (each.run and each.run.number in leave)]
+        asked = [each for each in mine if not each.is_recorded or (each.run and each.run.number in leaving.numbers)]
         held = references.held([each.info.key for each in asked], leaving) if asked else set()
         yield from (each for each in asked if each.info.key not in held)
         yield from (Unreferenced(each, is_recorded=False) for each in batch if each.run is None)

@@ -19,6 +19,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    literal_column,
     or_,
     select,
 )
@@ -40,7 +41,7 @@ _KEPT: Final = ("Success", "Cached")
 class Leaving:
     """The runs whose rows count no more, except for those that other runs may still reuse."""
 
-    numbers: Sequence[int] = ()
+    numbers: frozenset[int] = frozenset()
     """Numbers of their rows."""
     horizon: int = 0
     """What may be reused after this moment (microseconds since 1970) still counts."""
@@ -55,8 +56,10 @@ class Leaving:
             newer.c.number > tasks.c.number,
             newer.c.reusable_until >= tasks.c.reusable_until,
             newer.c.ended < self.horizon,
-            newer.c.digest.is_not(None),
-            newer.c.state.in_(_KEPT),
+            # As the index has it, word for word: else it is not used.
+            literal_column("newer.reusable_until IS NOT NULL"),
+            literal_column("newer.digest IS NOT NULL"),
+            literal_column("newer.state IN ('Success', 'Cached')"),
         )
         alive = and_(
             tasks.c.reusable_until.is_not(None),  # so that the whole is never null
@@ -70,7 +73,7 @@ class Leaving:
 
     def stays(self, kind: str) -> ColumnElement[bool]:
         """Does a row of `tasks` keep the object that it refers to?"""
-        return or_(~among(kind, tasks.c.run, self.numbers), self.reusable) if self.numbers else literal(True)
+        return or_(~among(kind, tasks.c.run, sorted(self.numbers)), self.reusable) if self.numbers else literal(True)
 
 
 class References:

@@ -190,7 +190,10 @@ def _flow(target: str | None, name: str, file: str | None) -> Flow:
         return _loaded(file if split_target(file)[1] else f"{file}:{name}")
     if target is None:
         raise ConfigError(f"flow {name!r} was made in no file: name one that has it with --file")
-    return _loaded(target)
+    try:
+        return _loaded(target)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; if the flow is somewhere else now, name the file with --file") from error
 
 
 @lru_cache(maxsize=8)  # a file is loaded once in a process, as one module

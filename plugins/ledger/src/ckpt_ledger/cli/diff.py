@@ -26,6 +26,8 @@ __all__ = ["diff"]
 DIFFERENT = 1
 TROUBLE = 2
 
+_ERRORS = 20
+
 
 @click.command(short_help="Show where two runs begin to differ, and how.")
 @click.argument("run", metavar="RUN1", shell_complete=complete_run)
@@ -69,8 +71,11 @@ def diff(run: str, other: str, everything: bool, task: str | None, as_json: bool
         show_json(_items(found))
     else:
         show_difference(found, (run, other), task=task)
-    for each in found.errors:
-        console(stderr=True).print(printable(f"error: not compared: {each.error}"), soft_wrap=True)
+    to = console(stderr=True)
+    for each in found.errors[:_ERRORS]:
+        to.print(printable(f"error: not compared: {each.error}"), soft_wrap=True)
+    if len(found.errors) > _ERRORS:
+        to.print(f"error: {len(found.errors) - _ERRORS:,} more values could not be read: --json names all of them")
     return TROUBLE if found.errors else DIFFERENT if found.differing else 0
 
 

@@ -179,7 +179,8 @@ def _downstream(items: Sequence[Compared]) -> Iterator[str]:
     compared = [each for each in items if each.difference is not None]
     count = f"{len(items):,} more task run{'s differ' if len(items) > 1 else ' differs'}"
     if not compared:
-        yield f"downstream: {count}, not compared (--all does): {_some([_names(each) for each in _grouped(items)])}"
+        unseen = ", not compared (--all does)" if any(each.is_unlike for each in items) else ""
+        yield f"downstream: {count}{unseen}: {_some([_names(each) for each in _grouped(items)])}"
         return
     yield f"downstream: {count}"
     for group in _grouped(compared)[:_NAMES]:

@@ -18,6 +18,8 @@ __all__ = ["Cell", "Column", "cell", "plain", "show_columns", "show_facts"]
 Cell = str | Text
 
 _GAP = 2
+_TITLE = 8
+"""Below this no column is cut."""
 _LONGEST = 1000
 """Characters of a cell on a terminal, before it is cut to its column."""
 _COLOURS = {
@@ -87,9 +89,11 @@ def _fitting(columns: list[Column], width: int) -> list[Column]:
         if columns[number].spare and sum(least[n] + _GAP for n in shown) - _GAP > width:
             shown.remove(number)
     excess = sum(wide[n] + _GAP for n in shown) - _GAP - width
-    while excess > 0 and (longer := [n for n in shown if wide[n] > least[n]]):
-        wide[max(longer, key=lambda n: wide[n])] -= 1
-        excess -= 1
+    # Where that is not enough, a cut cell is still better than one that is wrapped.
+    for floor in (least, [w if c.least is None else _TITLE for w, c in zip(wide, columns, strict=True)]):
+        while excess > 0 and (longer := [n for n in shown if wide[n] > floor[n]]):
+            wide[max(longer, key=lambda n: wide[n])] -= 1
+            excess -= 1
     return [replace(columns[n], cells=[_cut(each, wide[n], columns[n]) for each in columns[n].cells]) for n in shown]
 
 

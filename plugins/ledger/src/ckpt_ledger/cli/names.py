@@ -14,39 +14,45 @@ if TYPE_CHECKING:
 
 __all__ = ["complete_flow", "complete_run", "complete_task"]
 
+_RUNS = 500
+"""Of so many runs the flows are offered."""
+
 
 def complete_run(ctx: Context, param: Parameter, incomplete: str) -> list[CompletionItem[Any]]:
     """`last`, then the names and ids of the newest runs."""
     found = {"last": "the newest run"}
     try:
-        newest = open_ledger().runs(limit=50)
+        newest = open_ledger().overviews.known(incomplete)
     except CkptError:
         newest = []
     for run in newest:
-        found.setdefault(run.name or run.id, f"{run.flow}, {run.state}, {run.started.astimezone():%Y-%m-%d %H:%M}")
-    found |= {run.id: f"{run.flow}, {run.state}" for run in newest if incomplete and run.id.startswith(incomplete)}
+        said = f"{run.flow}, {run.state or 'no final state'}, {run.started.astimezone():%Y-%m-%d %H:%M}"
+        if run.name and run.name.startswith(incomplete):
+            found.setdefault(run.name, said)
+        if run.id.startswith(incomplete) and (incomplete or not run.name):
+            found[run.id] = said
     return [CompletionItem(name, help=said) for name, said in found.items() if name.startswith(incomplete)]
 
 
 def complete_task(ctx: Context, param: Parameter, incomplete: str) -> list[CompletionItem[Any]]:
     """The calls of the run that stands before; the children of a call that is followed by a bracket."""
-    # click gives up on an option without its value before it comes to the arguments.
-    run = ctx.params.get("run") or next(iter(ctx.args), None)
+    # click gives up on an option without its value before it comes to the arguments; of two runs the second one counts.
+    run = ctx.params.get("right") or ctx.params.get("run") or next(reversed(ctx.args), None)
     if not isinstance(run, str):
         return []
     try:
         ledger = open_ledger()
-        records = ledger.tasks(ledger.find(run).id, summaries=False)
+        records = ledger.tasks(ledger.find(run).id, summaries=False, children="[" in incomplete)
     except CkptError:
         return []
-    named = [each for each in records if each.call.map_index is None or "[" in incomplete]
-    return [CompletionItem(str(each.call), help=each.state) for each in named if str(each.call).startswith(incomplete)]
+    named = [(str(each.call), each.state) for each in records]
+    return [CompletionItem(name, help=state) for name, state in named if name.startswith(incomplete)]
 
 
 def complete_flow(ctx: Context, param: Parameter, incomplete: str) -> list[CompletionItem[Any]]:
     """The flows of the newest runs."""
     try:
-        newest = open_ledger().runs(limit=500)
+        newest = open_ledger().overviews.known(limit=_RUNS)
     except CkptError:
         return []
-    return [CompletionItem(flow) for flow in sorted({each.flow for each in newest}) if flow.startswith(incomplete)]
+    return [CompletionItem(flow) for flow in dict.fromkeys(run.flow for run in newest) if flow.startswith(incomplete)]

@@ -16,7 +16,7 @@ from ckpt_ledger.cli.figures import Moment, moment, seconds_between, span
 from ckpt_ledger.cli.items import run_item
 from ckpt_ledger.cli.listing import Column, cell, show_columns
 from ckpt_ledger.cli.names import complete_flow
-from ckpt_ledger.looking import open_ledger
+from ckpt_ledger.looking import is_recording, open_ledger
 from ckpt_ledger.run_rows import STATES
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def runs(
     """
     try:
         ledger = open_ledger()
-    except NotFound as error:
-        show_json([]) if as_json else _say(f"{error}\nTo record one:  ckpt run flow.py")
+    except NotFound:
+        show_json([]) if as_json else _say(_nothing())
         return
     # One more than is shown tells whether there are more.
     found = ledger.runs(flow=flow, state=state, since=since, until=until, name=name, limit=limit + 1 if limit else None)
@@ -74,7 +74,7 @@ def runs(
         if len(found) > len(rows) and console().is_terminal:
             _say(f"\nThere are more: --limit {10 * limit}, or --flow, --state, --since, --until, --name.")
     elif not (flow or state or since or until or name):
-        _say("No run has been recorded yet. To record one:  ckpt run flow.py")
+        _say(_nothing())
     else:
         flows = {each.flow for each in ledger.overviews.known(limit=500)}
         hint = f" There is no flow {flow!r}: {did_you_mean(flow, flows)}" if flow and flow not in flows else ""
@@ -84,6 +84,12 @@ def runs(
 def ended_or_seen(row: RunRow) -> datetime:
     """When a run ended, or the last moment that is known of one that has not."""
     return row.ended or (datetime.now(UTC) if row.is_alive else row.heartbeat)
+
+
+def _nothing() -> str:
+    if not is_recording():
+        return "No run has been recorded, and none will be: recording is switched off by the setting ledger.enabled."
+    return "No run has been recorded yet. To record one:  ckpt run flow.py"
 
 
 def _show(rows: Sequence[RunRow]) -> None:
