@@ -132,5 +132,11 @@ def test_a_run_killed_again_and_again_comes_to_its_end(executor: str, count: int
     assert kills >= 2 * count
 
 
-def test_killed_runs_on_a_server_are_gone_on_from(chains: Chains, server_url: str) -> None:
-    pass
+def test_runs_recorded_on_a_server_are_gone_on_from(chains: Chains, server_url: str) -> None:
+    """A database serves one chain, since `last` is the newest run of the flow."""
+    chance = random.Random(1)
+    chain = chains("threads", server_url)
+    while chain.run(chance.randrange(1, 60)):
+        assert chain.kills < 200
+    chain.check()
+    assert chain.kills >= 3

@@ -9,7 +9,7 @@ Kept means here: the bytes are durable, and then the row of the ledger is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from sys import intern
@@ -51,6 +51,8 @@ class TrackedLoop(Loop):
         self.told: set[int] = set()
         """Rows that are recorded as successful, and not final yet."""
         self.postponed: dict[int, TaskRecord] = {}
+        self.held: set[int] = set()
+        """Calls whose values are needed again after they were dropped, and so are dropped no more."""
         self.parked: dict[int, list[int]] = {}
         """Per row that is computed again, the rows that wait for its value."""
         self.decided: set[int] = set()
@@ -130,12 +132,23 @@ class TrackedLoop(Loop):
         """See to it that the values which the row takes are there or can be read; True if it has to wait for some."""
         if not (self.postponed or self.computing):
             return False
-        absent = [up for up in self._needed(row) if up in self.postponed or up in self.computing]
+        absent = [
+            up for up in self._needed(row) if up in self.postponed or up in self.computing or self._is_lost(up)
+        ]
         for up in absent:
             if self.postponed.pop(up, None) is not None:
                 self._compute(up)
+            elif up not in self.computing:
+                self.held.add(call := self.rows.call_of[up])
+                self.unfinished[call] = self.unfinished.get(call, 0) + 1
+                self.rows.attempts.pop(up, None)
+                self._compute(up)
         self._park(row, absent)
         return bool(absent)
+
+    def _is_lost(self, row: int) -> bool:
+        """Was its value dropped, and is it kept nowhere?"""
+        return self.rows.value[row] is DROPPED and self.rows.stored[row] is None
 
     def _compute(self, row: int) -> None:
         """Run a row that had a value elsewhere, or none."""
@@ -287,6 +300,9 @@ class TrackedLoop(Loop):
         self._park(row, absent)
         if not absent:
             self.ready.append(row)
+
+    def _drop_unread(self, calls: Sequence[int]) -> None:
+        super()._drop_unread([call for call in calls if call not in self.held] if self.held else calls)
 
     def _drop_inputs(self, call: int) -> None:
         # What is postponed may still be computed, from what it takes.

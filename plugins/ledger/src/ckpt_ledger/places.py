@@ -107,7 +107,6 @@ def objects_at(
 def unreferenced(found: Iterable[Found], references: References, leaving: Leaving) -> Iterator[Unreferenced]:
     """Those that no row refers to, but for rows of the runs that are leaving."""
     rest = iter(found)
-    leave = set(leaving.numbers)
     recorded = lru_cache(maxsize=8)(references.recorded)
     while batch := list(islice(rest, _BATCH)):
         mine = [Unreferenced(each, each.info.key in recorded(each.run.number)) for each in batch if each.run]
