@@ -49,9 +49,15 @@ HEAD = "import functools\nfrom ckpt import Task, task\n"
 
 SAME = {
     "a comment": ("@task\ndef t(x):\n    return x + 1\n", "@task\ndef t(x):\n    # why\n    return x + 1  # what\n"),
-    "a docstring": ("@task\ndef t(x):\n    return x + 1\n", '@task\ndef t(x):\n    """One more."""\n    return x + 1\n'),
+    "a docstring": (
+        "@task\ndef t(x):\n    return x + 1\n",
+        '@task\ndef t(x):\n    """One more."""\n    return x + 1\n',
+    ),
     "a docstring alone": ("@task\ndef t(x):\n    pass\n", '@task\ndef t(x):\n    """Nothing."""\n    pass\n'),
-    "layout": ("@task\ndef t(x):\n    return (x + 1)\n", "@task\ndef t( x ):\n\n    return (\n        x\n        + 1\n    )\n"),
+    "layout": (
+        "@task\ndef t(x):\n    return (x + 1)\n",
+        "@task\ndef t( x ):\n\n    return (\n        x\n        + 1\n    )\n",
+    ),
     "another place": ("@task\ndef t(x):\n    return x + 1\n", "import os\n\n\n\n@task\ndef t(x):\n    return x + 1\n"),
     "settings": (
         "@task\ndef t(x):\n    return x + 1\n",
@@ -71,7 +77,10 @@ SAME = {
         "class A:\n    def f(self):\n        return 1\n@task\ndef t(x):\n    return A().f()\n",
         "class A:\n    '''An A.'''\n    def f(self):\n        '''One.'''\n        return 1\n@task\ndef t(x):\n    return A().f()\n",
     ),
-    "state of the module": ("seen = []\n@task\ndef t(x):\n    seen.append(x)\n", "seen = [1]\n@task\ndef t(x):\n    seen.append(x)\n"),
+    "state of the module": (
+        "seen = []\n@task\ndef t(x):\n    seen.append(x)\n",
+        "seen = [1]\n@task\ndef t(x):\n    seen.append(x)\n",
+    ),
     "another order of a set": (
         "A = {'a', 'b', 'c'}\n@task\ndef t(x):\n    return x in A\n",
         "A = {'c', 'b', 'a'}\n@task\ndef t(x):\n    return x in A\n",
@@ -91,7 +100,10 @@ OTHER = {
     "a default by name": ("A = 1\n@task\ndef t(x=A):\n    return x\n", "A = 2\n@task\ndef t(x=A):\n    return x\n"),
     "a keyword's default": ("@task\ndef t(*, x=1):\n    return x\n", "@task\ndef t(*, x=2):\n    return x\n"),
     "a constant": ("A = 1\n@task\ndef t(x):\n    return A\n", "A = 2\n@task\ndef t(x):\n    return A\n"),
-    "a constant table": ("A = {'a': [1]}\n@task\ndef t(x):\n    return A\n", "A = {'a': [2]}\n@task\ndef t(x):\n    return A\n"),
+    "a constant table": (
+        "A = {'a': [1]}\n@task\ndef t(x):\n    return A\n",
+        "A = {'a': [2]}\n@task\ndef t(x):\n    return A\n",
+    ),
     "a helper": (
         "def helper():\n    return 1\n@task\ndef t(x):\n    return helper()\n",
         "def helper():\n    return 2\n@task\ndef t(x):\n    return helper()\n",
@@ -207,7 +219,10 @@ OTHER = {
         "import enum\nclass A(enum.Enum):\n    N = 2\n@task\ndef t(x):\n    return A.N.value\n",
     ),
     "the version": ("@task(version='1')\ndef t(x):\n    return 1\n", "@task(version='2')\ndef t(x):\n    return 1\n"),
-    "the function of a version": ("@task(version='1')\ndef t(x):\n    return 1\n", "@task(version='1')\ndef u(x):\n    return 1\nt = u\n"),
+    "the function of a version": (
+        "@task(version='1')\ndef t(x):\n    return 1\n",
+        "@task(version='1')\ndef u(x):\n    return 1\nt = u\n",
+    ),
 }
 
 
@@ -228,7 +243,11 @@ def test_what_can_change_a_value_counts(name: str, package: Package) -> None:
 
 @pytest.mark.parametrize(
     "reach",
-    ["from mine.other import helper\n", "from .other import helper\n", "import mine.other\nhelper = mine.other.helper\n"],
+    [
+        "from mine.other import helper\n",
+        "from .other import helper\n",
+        "import mine.other\nhelper = mine.other.helper\n",
+    ],
 )
 def test_a_helper_in_another_module_of_the_package_counts(reach: str, package: Package) -> None:
     source = f"{HEAD}{reach}@task\ndef t(x):\n    return helper(x)\n"

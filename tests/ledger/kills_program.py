@@ -119,7 +119,7 @@ def watch_files() -> None:
     os.write = halved(os.write)
     for name in STEPS[1:]:
         setattr(os, name, stepping(name, getattr(os, name)))
-    drafts._to_disk = os.fdatasync  # noqa: SLF001  by the name that it was imported with
+    drafts._to_disk = os.fdatasync
 
 
 def run_noted(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -193,7 +193,7 @@ def watch_ledger() -> None:
 
 def forget_heartbeats() -> None:
     """Let the time pass after which a run that was killed counts as over."""
-    database = ckpt_ledger.open_ledger()._database  # noqa: SLF001  the back door
+    database = ckpt_ledger.open_ledger()._database
     database.write(lambda connection: connection.exec_driver_sql("UPDATE ckpt_runs SET heartbeat = 0"))
 
 

@@ -60,7 +60,11 @@ class Short:
     """Tells only what is not as usual with it."""
 
     def __repr__(self) -> str:
-        told = [f"{each.name}={getattr(self, each.name)!r}" for each in fields(self) if getattr(self, each.name) != each.default]  # type: ignore[arg-type]  # a dataclass
+        told = [
+            f"{each.name}={getattr(self, each.name)!r}"
+            for each in fields(self)
+            if getattr(self, each.name) != each.default
+        ]  # type: ignore[arg-type]  # a dataclass
         return f"{type(self).__name__}({', '.join(told)})"
 
 

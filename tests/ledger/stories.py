@@ -12,7 +12,7 @@ from ckpt import State
 from ckpt.loading import load_flow
 from ckpt.results import SafeResult
 from ckpt_ledger import SQLLedger, open_ledger
-from ckpt_ledger.run_differences import Compared, RunDifference, diff_runs
+from ckpt_ledger.compare.run_differences import Compared, RunDifference, diff_runs
 
 __all__ = ["CKPT", "Story"]
 

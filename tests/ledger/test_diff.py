@@ -14,7 +14,7 @@ from ckpt import Flow, ResultHandler, task
 from ckpt.errors import NotFound
 from ckpt.handlers import JSON, Meta, Stored
 from ckpt_ledger import open_ledger
-from ckpt_ledger.run_differences import diff_runs
+from ckpt_ledger.compare.run_differences import diff_runs
 from tests.ledger.stories import CKPT, Story
 
 CHAIN = """
@@ -537,7 +537,7 @@ class TestWhatDidNotEndWell:
             @task
             def look(x):
                 import ckpt_ledger
-                from ckpt_ledger.run_differences import diff_runs
+                from ckpt_ledger.compare.run_differences import diff_runs
                 import time
                 ledger = ckpt_ledger.open_ledger()
                 while LATER and not ledger.tasks(ledger.find("bad").id):

@@ -20,9 +20,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ckpt_ledger.changes import ArrayChange, Change, FrameChange, PartChange, SetChange, TextChange, ValueChange
-from ckpt_ledger.difference_text import lines
-from ckpt_ledger.differences import Difference, compare
+from ckpt_ledger.values.changes import ArrayChange, Change, FrameChange, PartChange, SetChange, TextChange, ValueChange
+from ckpt_ledger.values.difference_text import lines
+from ckpt_ledger.values.differences import Difference, compare
 
 
 @dataclasses.dataclass

@@ -23,8 +23,8 @@ from ckpt.errors import NotFound
 from ckpt.handlers import Meta
 from ckpt.task_records import RunRecord
 from ckpt_ledger import SQLLedger
-from ckpt_ledger.cleaning import Cleaned, Cleaning, Policy
-from ckpt_ledger.verification import Finding, Verification
+from ckpt_ledger.care.cleaning import Cleaned, Cleaning, Policy
+from ckpt_ledger.care.verification import Finding, Verification
 from ckpt_local import LocalResultHandler
 
 CKPT = str(Path(sys.executable).with_name("ckpt"))
@@ -255,7 +255,7 @@ KILLED = """
     import os, signal, sys
     from datetime import timedelta
     from ckpt_ledger import SQLLedger
-    from ckpt_ledger.cleaning import Cleaning, Policy
+    from ckpt_ledger.care.cleaning import Cleaning, Policy
 
     url, last = sys.argv[1], int(sys.argv[2])
     cleaning = Cleaning(SQLLedger(url), Policy(timedelta(0), 1, grace=timedelta(0)))

@@ -15,7 +15,15 @@ import pytest
 
 PROGRAM = Path(__file__).with_name("kills_program.py")
 EXPECTED = [14 + 8 + ord("d"), -(14 + 8 + ord("n"))]
-PATHS = ["numbers-1", *(f"square-1[{i}]" for i in range(4)), "hidden-1", "large-1", "total-1", "after-1[0]", "after-1[1]"]
+PATHS = [
+    "numbers-1",
+    *(f"square-1[{i}]" for i in range(4)),
+    "hidden-1",
+    "large-1",
+    "total-1",
+    "after-1[0]",
+    "after-1[1]",
+]
 NOT_KEPT = {"hidden-1"}
 
 
@@ -91,7 +99,11 @@ def chains(tmp_path: Path) -> Iterator[Chains]:
     """`chains(executor)` begins one more chain of runs."""
     numbers = itertools.count()
     nursery = subprocess.Popen(
-        [sys.executable, str(PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, str(PROGRAM)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     with nursery:
         yield lambda executor, url=None: Chain(nursery, tmp_path / str(next(numbers)), executor, url)

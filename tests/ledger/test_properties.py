@@ -157,7 +157,9 @@ def edited(draw: DrawFn, program: Any) -> Any:
             if isinstance(call, programs.ParameterSpec):
                 calls[number] = replace(call, value=call.value + 1)
             else:
-                args = tuple(programs.Const(9) if type(arg) is programs.Const and not call.mapped else arg for arg in call.args)
+                args = tuple(
+                    programs.Const(9) if type(arg) is programs.Const and not call.mapped else arg for arg in call.args
+                )
                 calls[number] = replace(call, args=args)
         program = programs.Program(tuple(specs), tuple(calls))
     return program

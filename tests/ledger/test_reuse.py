@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import ckpt_ledger
-from ckpt import SKIP, Flow, Identity, JSON, ResultHandler, State, Task, TaskRecord, context, task, unmapped
+from ckpt import JSON, SKIP, Flow, Identity, ResultHandler, State, Task, TaskRecord, context, task, unmapped
 from ckpt.errors import StoreUnavailable
 from ckpt.results import SafeResult
 from ckpt_ledger import SQLLedger
@@ -156,9 +156,7 @@ def test_hits_survive_the_process(tmp_path: Path, storage: str) -> None:
     assert run("first") == ""
 
 
-def test_two_machines_share_one_ledger(
-    tmp_path: Path, storage: str, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_machines_share_one_ledger(tmp_path: Path, storage: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "flow.py").write_text(PROGRAM)
     monkeypatch.setenv("CKPT__LEDGER__URL", url)
     answers = []
@@ -275,7 +273,12 @@ def kept(state: State, name: str) -> Path:
 @pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(file.read_bytes()[:-1])])
 @pytest.mark.parametrize("keep_values", ["all", "none"])
 def test_a_damaged_hit_is_computed_again_with_a_warning(
-    damage: Callable[[Path], Any], keep_values: Any, notes: Notes, storage: str, executor: str, caplog: pytest.LogCaptureFixture
+    damage: Callable[[Path], Any],
+    keep_values: Any,
+    notes: Notes,
+    storage: str,
+    executor: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def flow(version: str) -> Flow:
         with Flow("f", storage=storage) as made:
@@ -284,7 +287,9 @@ def test_a_damaged_hit_is_computed_again_with_a_warning(
             soon = noted(notes, "soon", lambda x: x, version=version)(out)
             last = noted(notes, "last", lambda xs: sum(xs), version=version)
             last(first, upstream_tasks=[soon])
-            noted(notes, "each", lambda x, y: x + y[0], version=version).map(first, unmapped(first), upstream_tasks=[soon])
+            noted(notes, "each", lambda x, y: x + y[0], version=version).map(
+                first, unmapped(first), upstream_tasks=[soon]
+            )
         return made
 
     state = flow("1").run(executor=executor)

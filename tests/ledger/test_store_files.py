@@ -301,8 +301,8 @@ def test_a_full_disk_loses_no_row_that_was_acknowledged(file: Path) -> None:
 
 def test_a_file_that_somebody_holds_for_long_is_said_to_be_busy(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(file)
-    monkeypatch.setattr("ckpt_ledger.sqlite._WAIT_SECONDS", 0.05)
-    monkeypatch.setattr("ckpt_ledger.database._ATTEMPTS", 2)
+    monkeypatch.setattr("ckpt_ledger.sql.sqlite._WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("ckpt_ledger.sql.database._ATTEMPTS", 2)
     ledger = SQLLedger(f"sqlite:///{file}")
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import inspect
 
 from ckpt.errors import ConfigError, CorruptRecord
-from ckpt_ledger import SQLLedger, migrations, schema
+from ckpt_ledger import SQLLedger
+from ckpt_ledger.sql import migrations, schema
 from tests.ledger.ledger_records import a_run, a_task
 
 

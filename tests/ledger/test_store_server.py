@@ -16,7 +16,8 @@ import pytest
 from sqlalchemy import Connection
 
 from ckpt.errors import AccessDenied, CkptError, ConfigError, CorruptRecord, PluginNotFound, StoreUnavailable
-from ckpt_ledger import SQLLedger, postgresql
+from ckpt_ledger import SQLLedger
+from ckpt_ledger.sql import postgresql
 from tests.ledger.ledger_records import a_run, a_task
 from tests.servers.postgresql import HOST, PASSWORD, PostgreSQL
 from tests.servers.running import free_ports
@@ -150,7 +151,7 @@ def test_a_server_that_is_stopped_is_given_up(
 def test_a_server_that_takes_the_connection_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     # libpq waits two seconds at least.
     monkeypatch.setitem(
-        vars(__import__("ckpt_ledger.postgresql", fromlist=["_SOCKET"]))["_SOCKET"], "connect_timeout", 2
+        vars(__import__("ckpt_ledger.sql.postgresql", fromlist=["_SOCKET"]))["_SOCKET"], "connect_timeout", 2
     )
     with socket.create_server((HOST, 0)) as silent:
         before = time.monotonic()

@@ -14,7 +14,7 @@ import pytest
 
 from ckpt import Flow, State, task
 from ckpt_ledger import SQLLedger
-from ckpt_ledger.verification import Finding, Verification
+from ckpt_ledger.care.verification import Finding, Verification
 from ckpt_local import LocalResultHandler
 
 CKPT = str(Path(sys.executable).with_name("ckpt"))

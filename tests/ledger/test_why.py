@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ckpt.errors import NotFound
-from ckpt_ledger.explanations import Explanation, explain
+from ckpt_ledger.compare.explanations import Explanation, explain
 from tests.ledger.stories import Story
 
 CHAIN = """

@@ -284,7 +284,7 @@ def _completed(ledger: Ledger, prior: Prior, flow: Flow) -> Prior:
         mixed = {path.slug for path in run.tasks if path not in found} if len(found) < len(run.tasks) else set()
         if mixed or not slugs <= {path.slug for path in found if path.map_index is None}:
             found.update(_unrecorded(run, found, slugs))
-        elif not tasks:
+        elif run is prior:
             return prior
         if tasks:
             mixed |= {path.slug for path in found if path not in tasks} & {path.slug for path in tasks}

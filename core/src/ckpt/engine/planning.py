@@ -101,6 +101,8 @@ def _mapped(rows: Rows, tracker: Tracker, number: int, call: Call) -> tuple[Acti
     if count is None:
         columns = _columns(rows, call)
         if columns is None:
+            if call.task.cache:
+                return "depends", "on what its elements are"
             return "run", f"for each element: {tracker.reason(number)}"
         count = len(columns[0])
     children = rows.add_children(number, count)

@@ -140,7 +140,8 @@ class TrackedLoop(Loop):
                 self._compute(up)
             elif up not in self.computing:
                 self.held.add(call := self.rows.call_of[up])
-                self.unfinished[call] = self.unfinished.get(call, 0) + 1
+                if up != call:
+                    self.unfinished[call] += 1
                 self.rows.attempts.pop(up, None)
                 self._compute(up)
         self._park(row, absent)

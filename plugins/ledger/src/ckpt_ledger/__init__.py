@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from ckpt import Ledger, hookimpl
 from ckpt_ledger.ledger import SQLLedger
 from ckpt_ledger.looking import KeptRun, KeptTask, inputs, open_ledger, run, runs
-from ckpt_ledger.run_rows import Reference, RunRow
 from ckpt_ledger.settings import LedgerSettings
+from ckpt_ledger.sql.run_rows import Reference, RunRow
 
 if TYPE_CHECKING:
     import click

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Self
 
 from ckpt.ledgers import Ledger, Prior
 from ckpt_ledger.settings import LedgerSettings
-from ckpt_ledger.urls import address
+from ckpt_ledger.sql.urls import address
 
 if TYPE_CHECKING:
     from ckpt.calls import CallPath
     from ckpt.settings import Settings
     from ckpt.task_records import CallArguments, Identity, LogLine, RunRecord, TaskRecord
-    from ckpt_ledger.going import Going
-    from ckpt_ledger.overviews import Overviews
-    from ckpt_ledger.references import References
-    from ckpt_ledger.run_rows import Reference, RunRow
-    from ckpt_ledger.usage import UsageReader
+    from ckpt_ledger.sql.going import Going
+    from ckpt_ledger.sql.overviews import Overviews
+    from ckpt_ledger.sql.references import References
+    from ckpt_ledger.sql.run_rows import Reference, RunRow
+    from ckpt_ledger.sql.usage import UsageReader
 
 __all__ = ["SQLLedger"]
 
@@ -47,11 +47,11 @@ class SQLLedger(Ledger):
         self, url: str | None = None, *, required: bool = False, lease_seconds: float = 60.0, create: bool = True
     ) -> None:
         # SQLAlchemy takes longer to import than everything else here, and a ledger that is switched off needs none.
-        from ckpt_ledger.database import Database
-        from ckpt_ledger.queries import Queries
-        from ckpt_ledger.writing import Writing
+        from ckpt_ledger.sql.database import Database
+        from ckpt_ledger.sql.queries import Queries
+        from ckpt_ledger.sql.writing import Writing
 
-        self._kept_open: tuple[int, int] | None = None
+        self.kept_open: tuple[int, int] | None = None
         """Device and number of a file that stays open from run to run of this process; None: `close` closes it."""
         self.required = required
         self.lease_seconds = lease_seconds
@@ -69,10 +69,10 @@ class SQLLedger(Ledger):
         if place.file is None:
             return cls(mine.url, required=mine.required, lease_seconds=mine.lease_seconds)
         known = _open.get((mine, place.file))
-        if not isinstance(known, cls) or known._kept_open != _identity(place.file):
+        if not isinstance(known, cls) or known.kept_open != _identity(place.file):
             _open.clear()
             known = _open[mine, place.file] = cls(mine.url, required=mine.required, lease_seconds=mine.lease_seconds)
-            known._kept_open = _identity(place.file)
+            known.kept_open = _identity(place.file)
         return known
 
     @property
@@ -103,7 +103,7 @@ class SQLLedger(Ledger):
         return self._reads.lookup(identities)
 
     def close(self) -> None:
-        if self._kept_open is None:
+        if self.kept_open is None:
             self._database.close()
 
     def runs(
@@ -162,14 +162,14 @@ class SQLLedger(Ledger):
     @property
     def overviews(self) -> Overviews:
         """Counts of children, summaries of reused values, names of runs."""
-        from ckpt_ledger.overviews import Overviews  # as above
+        from ckpt_ledger.sql.overviews import Overviews  # as above
 
         return Overviews(self._database)
 
     @property
     def usage(self) -> UsageReader:
         """How much is kept: per flow, run and call."""
-        from ckpt_ledger.usage import UsageReader  # as above
+        from ckpt_ledger.sql.usage import UsageReader  # as above
 
         return UsageReader(self._database)
 
@@ -191,14 +191,14 @@ class SQLLedger(Ledger):
     @cached_property
     def going(self) -> Going:
         """Which runs go."""
-        from ckpt_ledger.going import Going
+        from ckpt_ledger.sql.going import Going
 
         return Going(self._database, self.lease_seconds)
 
     @cached_property
     def held(self) -> References:
         """What the rows refer to."""
-        from ckpt_ledger.references import References
+        from ckpt_ledger.sql.references import References
 
         return References(self._database)
 

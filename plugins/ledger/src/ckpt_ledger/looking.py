@@ -13,8 +13,8 @@ from ckpt_ledger.ledger import SQLLedger
 if TYPE_CHECKING:
     from ckpt.handlers import JSON
     from ckpt.task_records import LogLine, TaskRecord
-    from ckpt_ledger.run_rows import RunRow
     from ckpt_ledger.settings import LedgerSettings
+    from ckpt_ledger.sql.run_rows import RunRow
 
 __all__ = ["KeptRun", "KeptTask", "inputs", "open_ledger", "run", "runs"]
 
@@ -74,7 +74,7 @@ def inputs(run: str, task: str, *, file: str | None = None, url: str | None = No
 
     Raises: `NotFound`, `CorruptRecord`, `Unsupported` naming the input that cannot be had; `ConfigError`.
     """
-    from ckpt_ledger.replaying import Replay  # needs the engine, which a plugin that is looked up must not load
+    from ckpt_ledger.replay.replaying import Replay  # needs the engine, which a plugin that is looked up must not load
 
     return Replay(open_ledger(url), run, task, file=file).named()
 

@@ -13,13 +13,13 @@ from ckpt.cli.output import console, printable, show_json, size
 from ckpt.errors import CkptError, ConfigError
 from ckpt_ledger.cli.difference_page import show_difference
 from ckpt_ledger.cli.names import complete_run, complete_task
+from ckpt_ledger.compare.run_differences import Progress, RunDifference, diff_runs
 from ckpt_ledger.looking import open_ledger
-from ckpt_ledger.run_differences import Progress, RunDifference, diff_runs
 
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from ckpt_ledger.pairs import Pair
+    from ckpt_ledger.compare.pairs import Pair
 
 __all__ = ["diff"]
 

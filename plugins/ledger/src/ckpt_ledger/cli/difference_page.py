@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 from rich.text import Text
 
 from ckpt.cli.output import console, printable
-from ckpt_ledger.difference_text import lines
-from ckpt_ledger.run_differences import DIFFERING
+from ckpt_ledger.compare.run_differences import DIFFERING
+from ckpt_ledger.values.difference_text import lines
 
 if TYPE_CHECKING:
     from ckpt.task_records import TaskRecord
-    from ckpt_ledger.run_differences import Compared, RunDifference
-    from ckpt_ledger.run_rows import RunRow
+    from ckpt_ledger.compare.run_differences import Compared, RunDifference
+    from ckpt_ledger.sql.run_rows import RunRow
 
 __all__ = ["show_difference"]
 

@@ -17,7 +17,7 @@ from ckpt_ledger.looking import open_ledger
 
 if TYPE_CHECKING:
     from ckpt_ledger.ledger import SQLLedger
-    from ckpt_ledger.usage import Usage
+    from ckpt_ledger.sql.usage import Usage
 
 __all__ = ["du"]
 

@@ -11,7 +11,7 @@ import click
 
 from ckpt.cli.command import debug_option
 from ckpt.cli.output import console, printable, show_json, show_table, size
-from ckpt_ledger.cleaning import Cleaned, Cleaning, Part, Policy
+from ckpt_ledger.care.cleaning import Cleaned, Cleaning, Part, Policy
 from ckpt_ledger.looking import open_ledger
 
 if TYPE_CHECKING:

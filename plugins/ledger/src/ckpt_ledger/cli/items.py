@@ -9,7 +9,7 @@ from ckpt_ledger.cli.figures import iso, seconds_between
 
 if TYPE_CHECKING:
     from ckpt.task_records import TaskRecord
-    from ckpt_ledger.run_rows import RunRow
+    from ckpt_ledger.sql.run_rows import RunRow
 
 __all__ = ["run_item", "task_item"]
 

@@ -10,9 +10,9 @@ import click
 from ckpt.cli.command import debug_option
 from ckpt.cli.output import console, printable
 from ckpt_ledger.cli.names import complete_run, complete_task
-from ckpt_ledger.difference_text import lines
 from ckpt_ledger.looking import open_ledger
-from ckpt_ledger.replaying import Replay, Replayed, script
+from ckpt_ledger.replay.replaying import Replay, Replayed, script
+from ckpt_ledger.values.difference_text import lines
 
 __all__ = ["replay"]
 

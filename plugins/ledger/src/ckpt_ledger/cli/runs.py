@@ -17,10 +17,10 @@ from ckpt_ledger.cli.items import run_item
 from ckpt_ledger.cli.listing import Column, cell, show_columns
 from ckpt_ledger.cli.names import complete_flow
 from ckpt_ledger.looking import is_recording, open_ledger
-from ckpt_ledger.run_rows import STATES
+from ckpt_ledger.sql.run_rows import STATES
 
 if TYPE_CHECKING:
-    from ckpt_ledger.run_rows import RunRow
+    from ckpt_ledger.sql.run_rows import RunRow
 
 __all__ = ["ended_or_seen", "runs"]
 

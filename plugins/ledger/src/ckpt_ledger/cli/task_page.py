@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ckpt.calls import CallPath
     from ckpt.handlers import JSON
     from ckpt.task_records import TaskRecord
-    from ckpt_ledger.overviews import Children
-    from ckpt_ledger.run_rows import RunRow
+    from ckpt_ledger.sql.overviews import Children
+    from ckpt_ledger.sql.run_rows import RunRow
 
 __all__ = ["show_task"]
 

@@ -13,8 +13,8 @@ import click
 from ckpt.cli.command import debug_option
 from ckpt.cli.output import console, printable, show_json, show_table, size
 from ckpt.errors import CkptError, ConfigError
+from ckpt_ledger.care.verification import Finding, Verification
 from ckpt_ledger.looking import open_ledger
-from ckpt_ledger.verification import Finding, Verification
 
 if TYPE_CHECKING:
     from click import Context, Parameter

@@ -10,7 +10,7 @@ from rich.text import Text
 from ckpt.cli.command import debug_option
 from ckpt.cli.output import console, printable, show_json
 from ckpt_ledger.cli.names import complete_run, complete_task
-from ckpt_ledger.explanations import Explanation, explain
+from ckpt_ledger.compare.explanations import Explanation, explain
 from ckpt_ledger.looking import open_ledger
 
 __all__ = ["why"]

@@ -1,0 +1,1 @@
+"""What was kept, looked after: is it there, and may it go?"""

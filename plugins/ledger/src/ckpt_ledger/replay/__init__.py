@@ -1,0 +1,1 @@
+"""A task run again, on exactly the inputs that it had."""

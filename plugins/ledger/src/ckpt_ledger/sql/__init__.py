@@ -1,0 +1,1 @@
+"""SQL: the tables of the record of runs, and all that is said to them."""

@@ -1,0 +1,184 @@
+"""The statements that run once for every task run, as text of one kind of database, made once.
+
+The values are bound by the driver, row by row, with nothing of SQLAlchemy in between.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Delete,
+    Insert,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    select,
+)
+from sqlalchemy.sql import ClauseElement, ColumnElement
+from sqlalchemy.types import TypeEngine
+
+from ckpt_ledger.sql import schema
+from ckpt_ledger.sql.rows import ARGUMENTS, LOGS, PRIOR, RUNS, TASKS
+
+__all__ = [
+    "columns",
+    "facts_of",
+    "forget",
+    "forget_arguments",
+    "insert",
+    "keep_arguments",
+    "keep_facts",
+    "keep_logs",
+    "keep_runs",
+    "keep_tasks",
+    "listed",
+    "reusable",
+]
+
+
+def columns(table: Table, names: Sequence[str]) -> list[ColumnElement[Any]]:
+    """The columns of these names, in that order."""
+    return [table.c[name] for name in names]
+
+
+@cache
+def keep_tasks(kind: str) -> str:
+    """Write rows of `run` and `TASKS`; one of the same task run takes the place of the earlier one."""
+    return insert(kind, schema.tasks, ("run", *TASKS), key=("run", "slug", "map_index"), replace=True)
+
+
+@cache
+def keep_runs(kind: str) -> str:
+    """Write a row of `RUNS` and `heartbeat` where that run is not there yet."""
+    return insert(kind, schema.runs, (*RUNS, "heartbeat"), key=("id",))
+
+
+@cache
+def keep_facts(kind: str) -> str:
+    """Write facts where they are not there yet."""
+    return insert(kind, schema.facts, ("number", "data"), key=("number",))
+
+
+@cache
+def keep_arguments(kind: str) -> str:
+    """Write arguments where they are not there yet."""
+    return insert(kind, schema.arguments, ARGUMENTS, key=("digest",))
+
+
+@cache
+def keep_logs(kind: str) -> str:
+    """Write rows of `run` and `LOGS`."""
+    return insert(kind, schema.logs, ("run", *LOGS))
+
+
+@cache
+def facts_of(kind: str) -> str:
+    """Number and data of facts, by a list of numbers as `listed` makes it."""
+    facts = schema.facts
+    return _text(
+        kind, select(facts.c.number, facts.c.data).where(facts.c.number.in_(_each(kind, BigInteger()))), ("wanted",)
+    )
+
+
+@cache
+def reusable(kind: str) -> str:
+    """The newest rows that may be reused: run's id and `PRIOR`, bound to a moment and identities."""
+    wanted = _each(kind, Text()).subquery("wanted")
+    other = schema.tasks.alias("other")
+    newest = (
+        select(other.c.number)
+        .where(
+            other.c.identity == wanted.c.value,
+            other.c.reusable_until > bindparam("now", type_=BigInteger),
+            # As the index has it, word for word: else it is not used.
+            literal_column("other.reusable_until IS NOT NULL"),
+            literal_column("other.digest IS NOT NULL"),
+            literal_column("other.state IN ('Success', 'Cached')"),
+        )
+        .order_by(other.c.number.desc())
+        .suffix_with("LIMIT 1")
+        .scalar_subquery()
+    )
+    tasks, runs = schema.tasks, schema.runs
+    rows = select(runs.c.id, *columns(tasks, PRIOR)).where(
+        tasks.c.number.in_(select(newest).select_from(wanted)), runs.c.number == tasks.c.run
+    )
+    return _text(kind, rows, ("now", "wanted"))
+
+
+def listed(kind: str, values: Sequence[int] | Sequence[str]) -> object:
+    """Many values as one bound value: no limit on their count, and one text of the statement."""
+    return json.dumps(list(values)) if kind == "sqlite" else list(values)
+
+
+@cache
+def forget(kind: str) -> Sequence[str]:
+    """Delete the rows of a list of runs, the runs' own at last."""
+    runs = schema.runs
+    wanted = _each(kind, Text())
+    numbers = select(runs.c.number).where(runs.c.id.in_(wanted))
+    rows = [delete(table).where(table.c.run.in_(numbers)) for table in (schema.tasks, schema.logs)]
+    return [_text(kind, each, ("wanted",)) for each in (*rows, delete(runs).where(runs.c.id.in_(wanted)))]
+
+
+def forget_arguments() -> Delete:
+    """Delete the arguments that no task run names."""
+    named = select(schema.tasks.c.arguments).where(schema.tasks.c.arguments.is_not(None))
+    return delete(schema.arguments).where(schema.arguments.c.digest.not_in(named))
+
+
+def insert(kind: str, table: Table, names: Sequence[str], *, key: Sequence[str] = (), replace: bool = False) -> str:
+    """Write rows of these columns, bound by place; where the key is taken, keep what is there or replace it."""
+    made: Any = _dialect(kind).insert(table)
+    if replace:
+        made = made.on_conflict_do_update(
+            index_elements=list(key), set_={name: made.excluded[name] for name in names if name not in key}
+        )
+    elif key:
+        made = made.on_conflict_do_nothing(index_elements=list(key))
+    return _text(kind, made, names)
+
+
+def _each(kind: str, of: TypeEngine[Any]) -> Select[Any]:
+    """The values of a list that is bound as `wanted`."""
+    if kind == "sqlite":
+        values = func.json_each(bindparam("wanted", type_=Text)).table_valued(Column("value", of))
+    else:
+        bound = bindparam("wanted", type_=_dialect(kind).ARRAY(of))
+        values = func.unnest(bound).table_valued(Column("value", of)).render_derived()
+    return select(values.c.value)
+
+
+def _text(kind: str, statement: ClauseElement, names: Sequence[str]) -> str:
+    """The text of one dialect, with the values bound by place in the order of the names."""
+    if kind == "sqlite":
+        made = _dialect(kind).dialect(paramstyle="qmark")
+    else:
+        from sqlalchemy.dialects.postgresql import psycopg
+
+        made = vars(psycopg)["dialect"](paramstyle="format")  # SQLAlchemy leaves it untyped
+    options: dict[str, Any] = {"column_keys": list(names)} if isinstance(statement, Insert) else {}
+    compiled: Any = statement.compile(dialect=made, **options)
+    assert tuple(compiled.positiontup) == tuple(names), (str(compiled), compiled.positiontup)
+    return str(compiled)
+
+
+def _dialect(kind: str) -> Any:
+    """What SQLAlchemy has for one kind of database; to import that for PostgreSQL takes its time."""
+    if kind == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql

@@ -1,0 +1,141 @@
+"""What changes in a ledger: every method is one transaction, durable when it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Connection, or_, select, text, update
+
+from ckpt.errors import ConfigError, NotFound
+from ckpt.task_records import CallArguments, LogLine, RunRecord, TaskRecord
+from ckpt_ledger.sql import statements
+from ckpt_ledger.sql.database import Database
+from ckpt_ledger.sql.queries import LAST, counts
+from ckpt_ledger.sql.rows import Row, TaskRows, arguments_row, clean, log_row, run_row
+from ckpt_ledger.sql.run_rows import GOING
+from ckpt_ledger.sql.schema import runs
+
+__all__ = ["Writing"]
+
+_STAYS: Final = or_(runs.c.state.is_(None), runs.c.state != GOING)
+"""`ckpt gc` has given the others up: nothing that their writers still have to say is kept."""
+
+
+class Writing:
+    """Writes to one ledger."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, run: RunRecord) -> None:
+        """A run starts; said twice, it starts once."""
+        row = run_row(run)
+
+        def work(connection: Connection) -> None:
+            now = self._database.now(connection)
+            connection.exec_driver_sql(statements.keep_runs(self._database.kind), (*row, now))
+            # Looked at after the insert: from here on `ckpt gc` sees that somebody goes on from it.
+            if run.resumed is not None and not self._is_there(connection, run.resumed, run.ledger):
+                raise NotFound(f"run {run.resumed} has been deleted by `ckpt gc` in the meantime: go on from another")
+
+        self._database.write(work)
+
+    def record(self, tasks: Sequence[TaskRecord], arguments: Sequence[CallArguments]) -> None:
+        """Keep records with what they refer to."""
+        kind = self._database.kind
+        maker = TaskRows()
+        by_run: dict[str, list[Row]] = {}
+        for task in tasks:
+            by_run.setdefault(task.run, []).append(maker.row(task))
+        # In one order in all processes, so that two of them never wait for each other.
+        facts = sorted(maker.facts.items())
+        given = sorted(arguments_row(each) for each in arguments)
+
+        def work(connection: Connection) -> None:
+            if given:
+                connection.exec_driver_sql(statements.keep_arguments(kind), given)
+            if facts:
+                connection.exec_driver_sql(statements.keep_facts(kind), facts)
+            for run, rows in by_run.items():
+                number = self._number(connection, run)
+                connection.exec_driver_sql(statements.keep_tasks(kind), [(number, *row) for row in rows])
+
+        self._database.write(work)
+
+    def log(self, lines: Sequence[LogLine]) -> None:
+        """Keep messages."""
+        by_run: dict[str, list[Row]] = {}
+        for line in lines:
+            by_run.setdefault(line.run, []).append(log_row(line))
+
+        def work(connection: Connection) -> None:
+            for run, rows in by_run.items():
+                number = self._number(connection, run)
+                connection.exec_driver_sql(statements.keep_logs(self._database.kind), [(number, *row) for row in rows])
+
+        self._database.write(work)
+
+    def heartbeat(self, run: str) -> None:
+        """The run is alive."""
+
+        def work(connection: Connection) -> None:
+            now = self._database.now(connection)
+            self._change(connection, run, heartbeat=now)
+
+        self._database.write(work)
+
+    def end(self, run: str, state: str, message: str) -> None:
+        """The run is over; its task runs are counted now, so that nobody has to count them later."""
+
+        def work(connection: Connection) -> None:
+            number = self._number(connection, run)
+            done, failed = counts(connection, [number]).get(number, (0, 0))
+            now = self._database.now(connection)
+            self._change(
+                connection, run,
+                ended=now, heartbeat=now, state=state, message=clean(message), tasks=done, failed=failed,
+            )  # fmt: skip
+
+        self._database.write(work)
+
+    def rename(self, run: str, name: str | None) -> None:
+        """Name a run."""
+        if name is not None and (not name.strip() or name == LAST or clean(name) != name):
+            raise ConfigError(f"a run cannot be named {name!r}: choose another name")
+        self._database.write(lambda connection: self._change(connection, run, name=name))
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Forget runs, and what no other run refers to."""
+        kind = self._database.kind
+        wanted = statements.listed(kind, list(dict.fromkeys(ids)))
+
+        def work(connection: Connection) -> None:
+            if self._database.is_server:
+                # A run that names arguments which are there has not told anybody yet: wait for it, and let no other in.
+                connection.execute(text("SET LOCAL statement_timeout = '600s'"))
+                connection.execute(text("LOCK TABLE ckpt_arguments IN SHARE ROW EXCLUSIVE MODE"))
+            for statement in statements.forget(kind):
+                connection.exec_driver_sql(statement, (wanted,))
+            connection.execute(statements.forget_arguments())
+
+        self._database.write(work)
+
+    def _number(self, connection: Connection, run: str) -> int:
+        wanted = select(runs.c.number).where(runs.c.id == run, _STAYS)
+        number = connection.execute(wanted.with_for_update(read=True, key_share=True)).scalar()
+        if number is None:
+            raise self._unknown(run)
+        return int(number)
+
+    def _is_there(self, connection: Connection, run: str, ledger: str | None) -> bool:
+        """May a run go on from that one? Of a run that another ledger has recorded nothing is known here."""
+        row = connection.execute(select(runs.c.state).where(runs.c.id == run)).one_or_none()
+        return row.state != GOING if row is not None else ledger != self._database.ledger
+
+    def _change(self, connection: Connection, run: str, **values: object) -> None:
+        if connection.execute(update(runs).where(runs.c.id == run, _STAYS).values(**values)).rowcount != 1:
+            raise self._unknown(run)
+
+    def _unknown(self, run: str) -> NotFound:
+        return NotFound(f"run {run!r} is not in the ledger {self._database.shown}: `ckpt runs` lists those that are")

@@ -1,0 +1,1 @@
+"""Two values compared: what is different, and how to say it."""
