@@ -29,7 +29,7 @@ _OBJECTS = {
 """Objects, with the class that says what they are."""
 _IN_WORDS = {
     "JSON": "`None | bool | int | float | str | list[JSON] | dict[str, JSON]`: what `json` reads back equal.",
-    "Identity": "Text: what makes two task runs the same computation. Nothing computes it yet; reuse is planned.",
+    "Identity": "Text: what makes two task runs the same computation.",
     "hookimpl": "The mark on a hook that a plugin implements: `@ckpt.hookimpl`. See [the hooks](hooks.md).",
     "__version__": "The version of `ckpt-core`, as text.",
 }
