@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import pytest
 
 from tests.documents import Reader
 
+_home = tempfile.TemporaryDirectory(prefix="ckpt-home-")
 
-@pytest.fixture(autouse=True, scope="session")
-def _no_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+
+def pytest_configure() -> None:
     """Runs are recorded below the home folder: not below that of the person who runs the tests."""
-    os.environ["HOME"] = str(tmp_path_factory.mktemp("home"))
+    os.environ["HOME"] = _home.name
 
 
 @pytest.fixture

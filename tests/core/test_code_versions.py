@@ -45,200 +45,606 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package
     forget()
 
 
+"""Per case a source, a text in it, and what takes its place; `t` is the task."""
+
 HEAD = "import functools\nfrom ckpt import Task, task\n"
 
-SAME = {
-    "a comment": ("@task\ndef t(x):\n    return x + 1\n", "@task\ndef t(x):\n    # why\n    return x + 1  # what\n"),
+SAME: dict[str, tuple[str, str, str]] = {
+    "a comment": (
+        """
+        @task
+        def t(x):
+            return x + 1
+        """,
+        "return x + 1",
+        "# why\n    return x + 1  # what",
+    ),
     "a docstring": (
-        "@task\ndef t(x):\n    return x + 1\n",
-        '@task\ndef t(x):\n    """One more."""\n    return x + 1\n',
+        """
+        @task
+        def t(x):
+            return x + 1
+        """,
+        "return x + 1",
+        '"""One more."""\n    return x + 1',
     ),
-    "a docstring alone": ("@task\ndef t(x):\n    pass\n", '@task\ndef t(x):\n    """Nothing."""\n    pass\n'),
+    "a docstring alone": (
+        """
+        @task
+        def t(x):
+            pass
+        """,
+        "pass",
+        '"""Nothing."""\n    pass',
+    ),
     "layout": (
-        "@task\ndef t(x):\n    return (x + 1)\n",
-        "@task\ndef t( x ):\n\n    return (\n        x\n        + 1\n    )\n",
+        """
+        @task
+        def t(x):
+            return (x + 1)
+        """,
+        "def t(x):\n    return (x + 1)",
+        "def t( x ):\n\n    return (\n        x\n        + 1\n    )",
     ),
-    "another place": ("@task\ndef t(x):\n    return x + 1\n", "import os\n\n\n\n@task\ndef t(x):\n    return x + 1\n"),
+    "another place": (
+        """
+        @task
+        def t(x):
+            return x + 1
+        """,
+        "@task",
+        "import os\n\n\n\n@task",
+    ),
     "settings": (
-        "@task\ndef t(x):\n    return x + 1\n",
-        "@task(name='other', max_retries=3, checkpoint=False, cache=True)\ndef t(x):\n    return x + 1\n",
+        """
+        @task
+        def t(x):
+            return x + 1
+        """,
+        "@task",
+        "@task(name='other', max_retries=3, checkpoint=False, cache=True)",
     ),
-    "quotes": ("@task\ndef t(x):\n    return 'a'\n", '@task\ndef t(x):\n    return "a"\n'),
-    "what is not reached": ("A = 1\n@task\ndef t(x):\n    return x\n", "A = 2\n@task\ndef t(x):\n    return x\n"),
+    "quotes": (
+        """
+        @task
+        def t(x):
+            return 'a'
+        """,
+        "return 'a'",
+        'return "a"',
+    ),
+    "what is not reached": (
+        """
+        A = 1
+        @task
+        def t(x):
+            return x
+        """,
+        "A = 1",
+        "A = 2",
+    ),
     "a function that is not reached": (
-        "def helper():\n    return 1\n@task\ndef t(x):\n    return x\n",
-        "def helper():\n    return 2\n@task\ndef t(x):\n    return x\n",
+        """
+        def helper():
+            return 1
+        @task
+        def t(x):
+            return x
+        """,
+        "return 1",
+        "return 2",
     ),
     "a helper's comment": (
-        "def helper():\n    return 1\n@task\ndef t(x):\n    return helper()\n",
-        "def helper():\n    # one\n    return 1\n@task\ndef t(x):\n    return helper()\n",
+        """
+        def helper():
+            return 1
+        @task
+        def t(x):
+            return helper()
+        """,
+        "return 1",
+        "# one\n    return 1",
     ),
     "a method's docstring": (
-        "class A:\n    def f(self):\n        return 1\n@task\ndef t(x):\n    return A().f()\n",
-        "class A:\n    '''An A.'''\n    def f(self):\n        '''One.'''\n        return 1\n@task\ndef t(x):\n    return A().f()\n",
+        """
+        class A:
+            def f(self):
+                return 1
+        @task
+        def t(x):
+            return A().f()
+        """,
+        "def f(self):",
+        "'''An A.'''\n    def f(self):\n        '''One.'''",
     ),
     "state of the module": (
-        "seen = []\n@task\ndef t(x):\n    seen.append(x)\n",
-        "seen = [1]\n@task\ndef t(x):\n    seen.append(x)\n",
+        """
+        seen = []
+        @task
+        def t(x):
+            seen.append(x)
+        """,
+        "seen = []",
+        "seen = [1]",
     ),
     "another order of a set": (
-        "A = {'a', 'b', 'c'}\n@task\ndef t(x):\n    return x in A\n",
-        "A = {'c', 'b', 'a'}\n@task\ndef t(x):\n    return x in A\n",
+        """
+        A = {'a', 'b', 'c'}
+        @task
+        def t(x):
+            return x in A
+        """,
+        "A = {'a', 'b', 'c'}",
+        "A = {'c', 'b', 'a'}",
     ),
     "settings of a subclass": (
-        "class T(Task):\n    def run(self, x):\n        return x\nt = T()\n",
-        "class T(Task):\n    def run(self, x):\n        return x\nt = T(max_retries=2, name='u')\n",
+        """
+        class T(Task):
+            def run(self, x):
+                return x
+        t = T()
+        """,
+        "t = T()",
+        "t = T(max_retries=2, name='u')",
     ),
-    "a comment in a lambda's line": ("t = task(lambda x: x + 1)\n", "t = task(lambda x: x + 1)  # one more\n"),
+    "a comment in a lambda's line": (
+        """
+        t = task(lambda x: x + 1)
+        """,
+        "t = task(lambda x: x + 1)",
+        "t = task(lambda x: x + 1)  # one more",
+    ),
 }
 
-OTHER = {
-    "the function": ("@task\ndef t(x):\n    return x + 1\n", "@task\ndef t(x):\n    return x + 2\n"),
-    "a type of a constant": ("@task\ndef t(x):\n    return 1\n", "@task\ndef t(x):\n    return 1.0\n"),
-    "true for one": ("@task\ndef t(x):\n    return 1\n", "@task\ndef t(x):\n    return True\n"),
-    "a default": ("@task\ndef t(x=1):\n    return x\n", "@task\ndef t(x=2):\n    return x\n"),
-    "a default by name": ("A = 1\n@task\ndef t(x=A):\n    return x\n", "A = 2\n@task\ndef t(x=A):\n    return x\n"),
-    "a keyword's default": ("@task\ndef t(*, x=1):\n    return x\n", "@task\ndef t(*, x=2):\n    return x\n"),
-    "a constant": ("A = 1\n@task\ndef t(x):\n    return A\n", "A = 2\n@task\ndef t(x):\n    return A\n"),
+OTHER: dict[str, tuple[str, str, str]] = {
+    "the function": (
+        """
+        @task
+        def t(x):
+            return x + 1
+        """,
+        "return x + 1",
+        "return x + 2",
+    ),
+    "a type of a constant": (
+        """
+        @task
+        def t(x):
+            return 1
+        """,
+        "return 1",
+        "return 1.0",
+    ),
+    "true for one": (
+        """
+        @task
+        def t(x):
+            return 1
+        """,
+        "return 1",
+        "return True",
+    ),
+    "a default": (
+        """
+        @task
+        def t(x=1):
+            return x
+        """,
+        "def t(x=1):",
+        "def t(x=2):",
+    ),
+    "a default by name": (
+        """
+        A = 1
+        @task
+        def t(x=A):
+            return x
+        """,
+        "A = 1",
+        "A = 2",
+    ),
+    "a keyword's default": (
+        """
+        @task
+        def t(*, x=1):
+            return x
+        """,
+        "def t(*, x=1):",
+        "def t(*, x=2):",
+    ),
+    "a constant": (
+        """
+        A = 1
+        @task
+        def t(x):
+            return A
+        """,
+        "A = 1",
+        "A = 2",
+    ),
     "a constant table": (
-        "A = {'a': [1]}\n@task\ndef t(x):\n    return A\n",
-        "A = {'a': [2]}\n@task\ndef t(x):\n    return A\n",
+        """
+        A = {'a': [1]}
+        @task
+        def t(x):
+            return A
+        """,
+        "A = {'a': [1]}",
+        "A = {'a': [2]}",
     ),
     "a helper": (
-        "def helper():\n    return 1\n@task\ndef t(x):\n    return helper()\n",
-        "def helper():\n    return 2\n@task\ndef t(x):\n    return helper()\n",
+        """
+        def helper():
+            return 1
+        @task
+        def t(x):
+            return helper()
+        """,
+        "return 1",
+        "return 2",
     ),
     "a helper's constant": (
-        "A = 1\ndef helper():\n    return A\n@task\ndef t(x):\n    return helper()\n",
-        "A = 2\ndef helper():\n    return A\n@task\ndef t(x):\n    return helper()\n",
+        """
+        A = 1
+        def helper():
+            return A
+        @task
+        def t(x):
+            return helper()
+        """,
+        "A = 1",
+        "A = 2",
     ),
     "a helper inside": (
-        "@task\ndef t(x):\n    def inner():\n        return helper()\n    return inner()\ndef helper():\n    return 1\n",
-        "@task\ndef t(x):\n    def inner():\n        return helper()\n    return inner()\ndef helper():\n    return 2\n",
+        """
+        @task
+        def t(x):
+            def inner():
+                return helper()
+            return inner()
+        def helper():
+            return 1
+        """,
+        "return 1",
+        "return 2",
     ),
     "a method": (
-        "class A:\n    def f(self):\n        return 1\n@task\ndef t(x):\n    return A().f()\n",
-        "class A:\n    def f(self):\n        return 2\n@task\ndef t(x):\n    return A().f()\n",
+        """
+        class A:
+            def f(self):
+                return 1
+        @task
+        def t(x):
+            return A().f()
+        """,
+        "return 1",
+        "return 2",
     ),
     "a method of a base": (
-        "class B:\n    def f(self):\n        return 1\nclass A(B):\n    pass\n@task\ndef t(x):\n    return A().f()\n",
-        "class B:\n    def f(self):\n        return 2\nclass A(B):\n    pass\n@task\ndef t(x):\n    return A().f()\n",
+        """
+        class B:
+            def f(self):
+                return 1
+        class A(B):
+            pass
+        @task
+        def t(x):
+            return A().f()
+        """,
+        "return 1",
+        "return 2",
     ),
     "a class attribute": (
-        "class A:\n    n = 1\n@task\ndef t(x):\n    return A.n\n",
-        "class A:\n    n = 2\n@task\ndef t(x):\n    return A.n\n",
+        """
+        class A:
+            n = 1
+        @task
+        def t(x):
+            return A.n
+        """,
+        "n = 1",
+        "n = 2",
     ),
     "a closure": (
-        "def make(n):\n    @task\n    def t(x):\n        return x * n\n    return t\nt = make(1)\n",
-        "def make(n):\n    @task\n    def t(x):\n        return x * n\n    return t\nt = make(2)\n",
+        """
+        def make(n):
+            @task
+            def t(x):
+                return x * n
+            return t
+        t = make(1)
+        """,
+        "t = make(1)",
+        "t = make(2)",
     ),
     "a closure's function": (
-        "def make(f):\n    @task\n    def t(x):\n        return f(x)\n    return t\ndef one(x):\n    return 1\nt = make(one)\n",
-        "def make(f):\n    @task\n    def t(x):\n        return f(x)\n    return t\ndef one(x):\n    return 2\nt = make(one)\n",
+        """
+        def make(f):
+            @task
+            def t(x):
+                return f(x)
+            return t
+        def one(x):
+            return 1
+        t = make(one)
+        """,
+        "return 1",
+        "return 2",
     ),
-    "a lambda": ("t = task(lambda x: x + 1)\n", "t = task(lambda x: x + 2)\n"),
+    "a lambda": (
+        """
+        t = task(lambda x: x + 1)
+        """,
+        "t = task(lambda x: x + 1)",
+        "t = task(lambda x: x + 2)",
+    ),
     "the second lambda of a line": (
-        "s, t = task(lambda x: 1), task(lambda x: x + 1)\n",
-        "s, t = task(lambda x: 1), task(lambda x: x + 2)\n",
+        """
+        s, t = task(lambda x: 1), task(lambda x: x + 1)
+        """,
+        "s, t = task(lambda x: 1), task(lambda x: x + 1)",
+        "s, t = task(lambda x: 1), task(lambda x: x + 2)",
     ),
     "a partial's argument": (
-        "def f(a, x):\n    return a + x\nt = task(name='t')(functools.partial(f, 1))\n",
-        "def f(a, x):\n    return a + x\nt = task(name='t')(functools.partial(f, 2))\n",
+        """
+        def f(a, x):
+            return a + x
+        t = task(name='t')(functools.partial(f, 1))
+        """,
+        "t = task(name='t')(functools.partial(f, 1))",
+        "t = task(name='t')(functools.partial(f, 2))",
     ),
     "a partial's function": (
-        "def f(a, x):\n    return a + x\nt = task(name='t')(functools.partial(f, 1))\n",
-        "def f(a, x):\n    return a - x\nt = task(name='t')(functools.partial(f, 1))\n",
+        """
+        def f(a, x):
+            return a + x
+        t = task(name='t')(functools.partial(f, 1))
+        """,
+        "return a + x",
+        "return a - x",
     ),
     "a partial that is reached": (
-        "def f(a, x):\n    return a + x\ng = functools.partial(f, 1)\n@task\ndef t(x):\n    return g(x)\n",
-        "def f(a, x):\n    return a + x\ng = functools.partial(f, 2)\n@task\ndef t(x):\n    return g(x)\n",
+        """
+        def f(a, x):
+            return a + x
+        g = functools.partial(f, 1)
+        @task
+        def t(x):
+            return g(x)
+        """,
+        "g = functools.partial(f, 1)",
+        "g = functools.partial(f, 2)",
     ),
     "a callable object's method": (
-        "class A:\n    def __call__(self, x):\n        return 1\nt = task(name='t')(A())\n",
-        "class A:\n    def __call__(self, x):\n        return 2\nt = task(name='t')(A())\n",
+        """
+        class A:
+            def __call__(self, x):
+                return 1
+        t = task(name='t')(A())
+        """,
+        "return 1",
+        "return 2",
     ),
     "a callable object's state": (
-        "class A:\n    def __init__(self, n):\n        self.n = n\n    def __call__(self, x):\n        return self.n\n"
-        "t = task(name='t')(A(1))\n",
-        "class A:\n    def __init__(self, n):\n        self.n = n\n    def __call__(self, x):\n        return self.n\n"
-        "t = task(name='t')(A(2))\n",
+        """
+        class A:
+            def __init__(self, n):
+                self.n = n
+            def __call__(self, x):
+                return self.n
+        t = task(name='t')(A(1))
+        """,
+        "t = task(name='t')(A(1))",
+        "t = task(name='t')(A(2))",
     ),
     "a bound method": (
-        "class A:\n    def f(self, x):\n        return 1\nt = task(name='t')(A().f)\n",
-        "class A:\n    def f(self, x):\n        return 2\nt = task(name='t')(A().f)\n",
+        """
+        class A:
+            def f(self, x):
+                return 1
+        t = task(name='t')(A().f)
+        """,
+        "return 1",
+        "return 2",
     ),
     "configuration": (
-        "class T(Task):\n    def __init__(self, n):\n        super().__init__()\n        self.n = n\n"
-        "    def run(self, x):\n        return self.n\nt = T(1)\n",
-        "class T(Task):\n    def __init__(self, n):\n        super().__init__()\n        self.n = n\n"
-        "    def run(self, x):\n        return self.n\nt = T(2)\n",
+        """
+        class T(Task):
+            def __init__(self, n):
+                super().__init__()
+                self.n = n
+            def run(self, x):
+                return self.n
+        t = T(1)
+        """,
+        "t = T(1)",
+        "t = T(2)",
     ),
     "configuration beside a version": (
-        "class T(Task):\n    def __init__(self, n):\n        super().__init__(version='1')\n        self.n = n\n"
-        "    def run(self, x):\n        return self.n\nt = T(1)\n",
-        "class T(Task):\n    def __init__(self, n):\n        super().__init__(version='1')\n        self.n = n\n"
-        "    def run(self, x):\n        return self.n\nt = T(2)\n",
+        """
+        class T(Task):
+            def __init__(self, n):
+                super().__init__(version='1')
+                self.n = n
+            def run(self, x):
+                return self.n
+        t = T(1)
+        """,
+        "t = T(1)",
+        "t = T(2)",
     ),
     "a method of a task's base": (
-        "class B(Task):\n    def help(self):\n        return 1\nclass T(B):\n    def run(self, x):\n        return self.help()\nt = T()\n",
-        "class B(Task):\n    def help(self):\n        return 2\nclass T(B):\n    def run(self, x):\n        return self.help()\nt = T()\n",
+        """
+        class B(Task):
+            def help(self):
+                return 1
+        class T(B):
+            def run(self, x):
+                return self.help()
+        t = T()
+        """,
+        "return 1",
+        "return 2",
     ),
     "a decorator": (
-        "def twice(f):\n    @functools.wraps(f)\n    def g(x):\n        return f(f(x))\n    return g\n@task\n@twice\ndef t(x):\n    return x + 1\n",
-        "def twice(f):\n    @functools.wraps(f)\n    def g(x):\n        return f(x)\n    return g\n@task\n@twice\ndef t(x):\n    return x + 1\n",
+        """
+        def twice(f):
+            @functools.wraps(f)
+            def g(x):
+                return f(f(x))
+            return g
+        @task
+        @twice
+        def t(x):
+            return x + 1
+        """,
+        "return f(f(x))",
+        "return f(x)",
     ),
     "what is decorated": (
-        "def twice(f):\n    @functools.wraps(f)\n    def g(x):\n        return f(f(x))\n    return g\n@task\n@twice\ndef t(x):\n    return x + 1\n",
-        "def twice(f):\n    @functools.wraps(f)\n    def g(x):\n        return f(f(x))\n    return g\n@task\n@twice\ndef t(x):\n    return x + 2\n",
+        """
+        def twice(f):
+            @functools.wraps(f)
+            def g(x):
+                return f(f(x))
+            return g
+        @task
+        @twice
+        def t(x):
+            return x + 1
+        """,
+        "return x + 1",
+        "return x + 2",
     ),
     "a decorated helper": (
-        "def same(f):\n    @functools.wraps(f)\n    def g(x):\n        return f(x)\n    return g\n@same\ndef helper(x):\n    return 1\n"
-        "@task\ndef t(x):\n    return helper(x)\n",
-        "def same(f):\n    @functools.wraps(f)\n    def g(x):\n        return f(x)\n    return g\n@same\ndef helper(x):\n    return 2\n"
-        "@task\ndef t(x):\n    return helper(x)\n",
+        """
+        def same(f):
+            @functools.wraps(f)
+            def g(x):
+                return f(x)
+            return g
+        @same
+        def helper(x):
+            return 1
+        @task
+        def t(x):
+            return helper(x)
+        """,
+        "return 1",
+        "return 2",
     ),
     "a cached helper": (
-        "@functools.lru_cache\ndef helper(x):\n    return 1\n@task\ndef t(x):\n    return helper(x)\n",
-        "@functools.lru_cache\ndef helper(x):\n    return 2\n@task\ndef t(x):\n    return helper(x)\n",
+        """
+        @functools.lru_cache
+        def helper(x):
+            return 1
+        @task
+        def t(x):
+            return helper(x)
+        """,
+        "return 1",
+        "return 2",
     ),
     "another task that is called": (
-        "@task\ndef helper(x):\n    return 1\n@task\ndef t(x):\n    return helper(x)\n",
-        "@task\ndef helper(x):\n    return 2\n@task\ndef t(x):\n    return helper(x)\n",
+        """
+        @task
+        def helper(x):
+            return 1
+        @task
+        def t(x):
+            return helper(x)
+        """,
+        "return 1",
+        "return 2",
     ),
     "a recursive function": (
-        "@task\ndef t(x):\n    return f(x)\ndef f(x):\n    return g(x)\ndef g(x):\n    return f(x - 1) if x else 1\n",
-        "@task\ndef t(x):\n    return f(x)\ndef f(x):\n    return g(x)\ndef g(x):\n    return f(x - 1) if x else 2\n",
+        """
+        @task
+        def t(x):
+            return f(x)
+        def f(x):
+            return g(x)
+        def g(x):
+            return f(x - 1) if x else 1
+        """,
+        "return f(x - 1) if x else 1",
+        "return f(x - 1) if x else 2",
     ),
-    "an async function": ("@task\nasync def t(x):\n    return 1\n", "@task\nasync def t(x):\n    return 2\n"),
+    "an async function": (
+        """
+        @task
+        async def t(x):
+            return 1
+        """,
+        "return 1",
+        "return 2",
+    ),
     "a dataclass's field": (
-        "from dataclasses import dataclass\n@dataclass\nclass A:\n    n: int = 1\n@task\ndef t(x):\n    return A()\n",
-        "from dataclasses import dataclass\n@dataclass\nclass A:\n    n: int = 2\n@task\ndef t(x):\n    return A()\n",
+        """
+        from dataclasses import dataclass
+        @dataclass
+        class A:
+            n: int = 1
+        @task
+        def t(x):
+            return A()
+        """,
+        "n: int = 1",
+        "n: int = 2",
     ),
     "an enum's member": (
-        "import enum\nclass A(enum.Enum):\n    N = 1\n@task\ndef t(x):\n    return A.N.value\n",
-        "import enum\nclass A(enum.Enum):\n    N = 2\n@task\ndef t(x):\n    return A.N.value\n",
+        """
+        import enum
+        class A(enum.Enum):
+            N = 1
+        @task
+        def t(x):
+            return A.N.value
+        """,
+        "N = 1",
+        "N = 2",
     ),
-    "the version": ("@task(version='1')\ndef t(x):\n    return 1\n", "@task(version='2')\ndef t(x):\n    return 1\n"),
+    "the version": (
+        """
+        @task(version='1')
+        def t(x):
+            return 1
+        """,
+        "@task(version='1')",
+        "@task(version='2')",
+    ),
     "the function of a version": (
-        "@task(version='1')\ndef t(x):\n    return 1\n",
-        "@task(version='1')\ndef u(x):\n    return 1\nt = u\n",
+        """
+        @task(version='1')
+        def t(x):
+            return 1
+        """,
+        "def t(x):\n    return 1",
+        "def u(x):\n    return 1\nt = u",
     ),
 }
+
+
+def edited(source: str, old: str, new: str) -> tuple[str, str]:
+    """A file before an edit and after it."""
+    text = textwrap.dedent(source)
+    assert text.count(old) == 1
+    return HEAD + text, HEAD + text.replace(old, new)
 
 
 @pytest.mark.parametrize("name", SAME)
 def test_what_changes_no_value_does_not_count(name: str, package: Package) -> None:
-    before, after = SAME[name]
-    assert package(HEAD + before) == package(HEAD + after) is not None
+    before, after = edited(*SAME[name])
+    assert package(before) == package(after) is not None
 
 
 @pytest.mark.parametrize("name", OTHER)
 def test_what_can_change_a_value_counts(name: str, package: Package) -> None:
-    before, after = OTHER[name]
-    found = package(HEAD + before)
+    before, after = edited(*OTHER[name])
+    found = package(before)
     assert found is not None
-    assert found != package(HEAD + after)
-    assert found == package(HEAD + before)
+    assert found != package(after)
+    assert found == package(before)
 
 
 @pytest.mark.parametrize(

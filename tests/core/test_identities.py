@@ -1,4 +1,4 @@
-"""The identity of a task run: equal for what is the same computation, in every process, and different for what is not."""
+"""The identity of a task run: equal for what is the same in every process, different for what is not."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ VALUES = {
     "a dict": {word: len(word) for word in words}, "a tuple key": {("a", 1): 2},
     "a dataclass": Row("a", frozenset({"a"})), "with slots": Slotted(3), "in a list": [Slotted(1), Slotted(2)],
     "an enum": Colour.RED, "an enum as a key": {Colour.RED: 1}, "an object": Plain(3), "a point": Point(1, 2),
-    "a path": pathlib.Path("a/b"), "dates": [datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC), datetime.timedelta(1)],
+    "a path": pathlib.Path("a/b"), "dates": [datetime.date(2026, 11, 22), datetime.timedelta(1)],
+    "a moment": datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC),
     "decimals": [decimal.Decimal("1.10"), fractions.Fraction(1, 3)], "a uuid": uuid.UUID(int=1),
     "an array": np.arange(10.0), "a matrix": np.ones((3, 4), order="F"), "a numpy number": np.float32(1.5),
     "a dtype": np.dtype("i4"), "ordered": OrderedDict(a=1),

@@ -228,7 +228,7 @@ def forked(job: dict[str, Any]) -> int:
             os.dup2(out, 1)
             os.dup2(out, 2)
             status = child(job)
-        except BaseException:
+        except BaseException:  # noqa: BLE001  the child ends here, and nowhere else
             import traceback
 
             traceback.print_exc()
@@ -258,7 +258,8 @@ def main() -> None:
     warm()
     plugins.register(Listener())
     for line in sys.stdin:
-        print(forked(json.loads(line)), flush=True)
+        sys.stdout.write(f"{forked(json.loads(line))}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs killed at every step and gone on from: the value is right, and what was acknowledged or durable is not redone."""
+"""Runs killed at every step and gone on from: the value is right, and nothing acknowledged or durable is redone."""
 
 from __future__ import annotations
 
@@ -128,10 +128,10 @@ def test_a_run_killed_at_any_step_is_gone_on_from(executor: str, stride: int, ch
         assert not chain.run()
         chain.check()
         kills += chain.kills
-    assert kills >= 0.9 * (steps // stride)
+    assert kills >= steps // stride // 2, "how many steps a run takes depends on how its writes share a sync"
 
 
-@pytest.mark.parametrize(("executor", "count"), [("local", 25), ("threads", 25), ("processes", 2)])
+@pytest.mark.parametrize(("executor", "count"), [("local", 30), ("threads", 30), ("processes", 2)])
 def test_a_run_killed_again_and_again_comes_to_its_end(executor: str, count: int, chains: Chains) -> None:
     chance = random.Random(executor)
     kills = 0

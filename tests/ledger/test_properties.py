@@ -1,4 +1,4 @@
-"""Random flows, changed, broken and spoiled between their runs: what is gone on from gives what a run from nothing gives.
+"""Random flows, changed, broken and spoiled between runs: going on gives what a run from nothing gives.
 
 And nothing runs that need not: `reuse_programs` has the rule.
 """
@@ -227,7 +227,7 @@ class Story:
         return state
 
     def _compare(self, turn: Any, rule: Any, called: set[CallPath], plan: Any) -> None:
-        ran = {path for path in called if not rule.seen[path].state == "Failed"}
+        ran = {path for path in called if rule.seen[path].state != "Failed"}
         told = f"\n{turn}\n{ {str(path): (one.state, one.value) for path, one in rule.seen.items()} }\n{plan}"
         twins: dict[Any, list[CallPath]] = {}
         for path, identity in rule.identities.items():

@@ -161,7 +161,9 @@ class _Units:
             self._held(f"{name}.{cell}", value)
         for place, value in [*enumerate(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).items()]:
             self._held(f"{name}({place})", value)
-        chains = _chains(tree) if tree is not None else ((each,) for each in _names(code))
+        names = _names(code)
+        hidden = {*code.co_varnames, *code.co_cellvars} - names  # an argument hides what the module has under its name
+        chains = ((each,) for each in names) if tree is None else (c for c in _chains(tree) if c[0] not in hidden)
         self._reached(self._short(_module(function)), chains, {**function.__globals__, **inside})
 
     def _class(self, cls: type) -> None:
@@ -314,7 +316,7 @@ def _chains(tree: ast.AST) -> Iterator[tuple[str, ...]]:
 
 def _names(code: CodeType) -> set[str]:
     inner = (const for const in code.co_consts if isinstance(const, CodeType))
-    return {*code.co_names, *(name for each in inner for name in _names(each))}
+    return {*code.co_names, *code.co_freevars, *(name for each in inner for name in _names(each))}
 
 
 def _bytecode(code: CodeType) -> str:

@@ -6,12 +6,13 @@ that. Bytes from storage reach it through `ckpt.records` alone, which has verifi
 
 from __future__ import annotations
 
+import io
 import pickle
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pickle import BINBYTES, BINBYTES8, BYTEARRAY8, NEXT_BUFFER, READONLY_BUFFER, PickleBuffer
-from typing import BinaryIO, ClassVar, Final
+from typing import Any, BinaryIO, ClassVar, Final
 
 from ckpt.errors import CkptError, NotSerializable
 from ckpt.stores import Buffer
@@ -91,8 +92,78 @@ def unpickle(source: Buffer | BinaryIO, buffers: Iterable[Buffer] | None = None)
     `buffers` are those that the pickle asks for out of band, in its order. Raises whatever the pickle raises.
     """
     if isinstance(source, bytes | bytearray | memoryview | PickleBuffer):
-        return pickle.loads(source, buffers=buffers)  # noqa: S301  the one place, see above
-    return pickle.load(source, buffers=buffers)  # noqa: S301  the one place, see above
+        data = bytes(source) if isinstance(source, memoryview | PickleBuffer) else source
+        if b"cloudpickle" not in data:
+            return pickle.loads(data, buffers=buffers)  # noqa: S301  the one place, see above
+        source = io.BytesIO(data)
+    return _Reader(source, buffers=buffers).load()
+
+
+def unpickle_flow(source: bytes) -> object:
+    """What `unpickle` does, for the flow that a worker process is to serve: its classes are the ones of all values."""
+    return _FlowReader(io.BytesIO(source)).load()
+
+
+# A class of a script is written into the values that hold it, and cloudpickle makes it anew where they are read: an
+# instance would then be of another class than the one that the script compares it with, and have the methods of
+# yesterday. As with a class that travels by reference, the class of that name wins where this process has one: that of
+# the module, or in a worker process the one that came with the flow.
+
+_MAKER: Final = "cloudpickle.cloudpickle"
+_of_the_flow: dict[tuple[str, str], type] = {}
+"""In a worker process: the classes of the flow, by module and name."""
+
+
+class _Reader(pickle.Unpickler):
+    """Reads a pickle; classes that are written into it give way to those that are here."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = super().find_class(module, name)
+        if module == _MAKER:
+            if name == "_make_skeleton_class":
+                return lambda kind, called, bases, given, *rest: (
+                    _here(given.get("__module__"), called) or self._made(found(kind, called, bases, given, *rest))
+                )
+            if name == "_make_skeleton_enum":
+                return lambda bases, called, qualname, members, home, *rest: (
+                    _here(home, called) or self._made(found(bases, called, qualname, members, home, *rest))
+                )
+            if name == "_class_setstate":
+                return lambda made, state: made if _here(made.__module__, made.__name__) is made else found(made, state)
+        return found
+
+    def _made(self, made: type) -> type:
+        return made
+
+
+class _FlowReader(_Reader):
+    """Reads the flow in a worker process: its classes are those that values are of from then on."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        super().__init__(source)
+        self._classes: list[type] = []
+
+    def _made(self, made: type) -> type:
+        self._classes.append(made)
+        return made
+
+    def load(self) -> Any:
+        """The flow; its classes are known only once they are whole."""
+        flow = super().load()
+        _of_the_flow.update(((made.__module__, made.__name__), made) for made in self._classes)
+        return flow
+
+
+def _here(module: str | None, name: str) -> type | None:
+    """The class of that name in this process, None if there is none."""
+    if module is None:
+        return None
+    if (known := _of_the_flow.get((module, name))) is not None:
+        return known
+    found = getattr(sys.modules.get(module), name, None)
+    if isinstance(found, type) and (found.__module__, found.__qualname__) == (module, name):
+        return found
+    return None
 
 
 def buffer_opcode(size: int, readonly: bool) -> bytes:

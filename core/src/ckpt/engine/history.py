@@ -23,7 +23,16 @@ from ckpt.calls import CallPath
 from ckpt.engine.planning import RunPlan, make_plan
 from ckpt.engine.runs import Rows
 from ckpt.engine.tracking import Tracker
-from ckpt.errors import AccessDenied, CkptError, ConfigError, CorruptRecord, NotFound, PluginNotFound, StoreUnavailable
+from ckpt.errors import (
+    AccessDenied,
+    CkptError,
+    ConfigError,
+    CorruptRecord,
+    NotFound,
+    PluginNotFound,
+    StoreUnavailable,
+    Unsupported,
+)
 from ckpt.handlers import JSON, Meta
 from ckpt.identities import Identities
 from ckpt.ledgers import Ledger, Prior
@@ -93,7 +102,7 @@ class History:
     def plan(self, graph: Graph, plans: Sequence[Plan], facts: RunFacts) -> RunPlan:
         """What would be taken and what would be run."""
         tracker = self._tracker(graph, plans, facts)
-        return self._verified(graph, plans, tracker) if self.prior else make_plan(Rows(graph.calls, plans), tracker)
+        return self._verified(graph, plans, tracker)
 
     def _tracker(self, graph: Graph, plans: Sequence[Plan], facts: RunFacts) -> Tracker:
         calls = graph.calls
@@ -157,9 +166,10 @@ class History:
         good: set[CallPath] = set()
         while True:
             plan = make_plan(Rows(graph.calls, plans), tracker)
-            ask = [each for each in plan.border if each[0] not in good]
+            ask = [(*each, _verify) for each in plan.border if each[0] not in good]
+            ask += [(*each, _look_for) for each in plan.ends if each[0] not in good]
             bad = False
-            for (path, _), error in zip(ask, _verify_all([safe for _, safe in ask]), strict=True):
+            for (path, *_), error in zip(ask, _all_of(ask), strict=True):
                 if error is None:
                     good.add(path)
                     continue
@@ -199,7 +209,7 @@ def open_history(flow: Flow, settings: Settings, wish: Wish) -> History | None:
     Raises: `PluginNotFound` with the pip line, if something is wished that needs a ledger; `NotFound` for a run that it
     does not know; what opening raises, if the ledger is required.
     """
-    ledger = _opened(settings)
+    ledger = _opened(settings, needed=wish != Wish())
     if ledger is None:
         if wish != Wish():
             raise PluginNotFound(
@@ -212,6 +222,11 @@ def open_history(flow: Flow, settings: Settings, wish: Wish) -> History | None:
     prior = None
     if wish.resume is not None:
         prior = ledger.prior(wish.resume, flow=flow.name)
+        if prior.run.flow != flow.name:
+            raise ConfigError(
+                f"run {prior.run.id} is one of flow {prior.run.flow!r}, and flow {flow.name!r} cannot go on from it: "
+                "name a run of this flow, or `last`"
+            )
         if prior.is_alive:
             raise ConfigError(
                 f"run {prior.run.id} is still in progress: wait for its end, or, if it is gone, "
@@ -224,7 +239,7 @@ def open_history(flow: Flow, settings: Settings, wish: Wish) -> History | None:
     return History(ledger, wish, prior)
 
 
-def _opened(settings: Settings) -> Ledger | None:
+def _opened(settings: Settings, *, needed: bool) -> Ledger | None:
     kinds = plugins.ledger_classes()
     if len(kinds) > 1:
         names = ", ".join(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
@@ -234,7 +249,8 @@ def _opened(settings: Settings) -> Ledger | None:
             return kind.from_settings(settings)
         except (StoreUnavailable, AccessDenied, CorruptRecord) as error:
             section = settings.section(kind.section)
-            if convert(section.get("required", False), bool, name=f"{kind.section}.required", source="the settings"):
+            required = section.get("required", False)
+            if needed or convert(required, bool, name=f"{kind.section}.required", source="the settings"):
                 raise
             log.warning("this run is not recorded, its values are kept all the same: %s", error)
     return None
@@ -352,11 +368,24 @@ def _from_header(handler: ObjectResultHandler, key: str, size: int, run: str) ->
     )  # fmt: skip
 
 
-def _verify_all(safes: Sequence[SafeResult]) -> list[CkptError | None]:
-    if not safes:
+_Question = tuple[CallPath, SafeResult, Callable[[SafeResult], CkptError | None]]
+
+
+def _all_of(questions: Sequence[_Question]) -> list[CkptError | None]:
+    """What is wrong with each kept value; several are asked at once."""
+    if not questions:
         return []
-    with ThreadPoolExecutor(min(_READERS, len(safes)), thread_name_prefix="ckpt-reader") as readers:
-        return list(readers.map(_verify, safes))
+    with ThreadPoolExecutor(min(_READERS, len(questions)), thread_name_prefix="ckpt-reader") as readers:
+        return list(readers.map(lambda each: each[2](each[1]), questions))
+
+
+def _look_for(safe: SafeResult) -> CkptError | None:
+    """Is it there? Reads nothing: it is not needed now."""
+    try:
+        there = safe.result_handler.exists(safe.value)
+    except Unsupported:
+        return None
+    return None if there else NotFound(f"nothing is kept at {safe.value!r}")
 
 
 def _verify(safe: SafeResult) -> CkptError | None:

@@ -44,6 +44,8 @@ class RunPlan:
     calls: Sequence[Planned]
     border: Sequence[tuple[CallPath, SafeResult]]
     """Kept values that something which may run takes."""
+    ends: Sequence[tuple[CallPath, SafeResult]] = ()
+    """Kept values that nothing takes: those that the run is for."""
 
     def to_dict(self) -> dict[str, JSON]:
         """The plan in plain JSON."""
@@ -73,7 +75,7 @@ def make_plan(rows: Rows, tracker: Tracker) -> RunPlan:
         rows.identity[number] if each.action == "reuse" and number not in rows.children else None
         for number, each in enumerate(planned)
     ]
-    return RunPlan(planned, list(dict.fromkeys(_border(rows, planned))))
+    return RunPlan(planned, list(dict.fromkeys(_border(rows, planned))), list(_ends(rows, planned)))
 
 
 def _decided(rows: Rows, tracker: Tracker, number: int, call: Call) -> tuple[Action, str]:
@@ -178,6 +180,15 @@ def _demand(rows: Rows, planned: list[Planned]) -> None:
         for up in _sources(rows.calls[number]):
             if planned[up].action == "leave":
                 planned[up] = Planned(planned[up].call, each.action, f"{each.call} takes its value, which was not kept")
+
+
+def _ends(rows: Rows, planned: Sequence[Planned]) -> Iterator[tuple[CallPath, SafeResult]]:
+    taken = {up for call in rows.calls for up in _sources(call)}
+    for number in range(len(planned)):
+        for row in (rows.children.get(number) or (number,)) if number not in taken else ():
+            record = rows.earlier.get(row)
+            if record is not None and record.safe is not None:
+                yield rows.path(row), record.safe
 
 
 def _border(rows: Rows, planned: Sequence[Planned]) -> Iterator[tuple[CallPath, SafeResult]]:

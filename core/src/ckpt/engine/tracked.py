@@ -132,9 +132,7 @@ class TrackedLoop(Loop):
         """See to it that the values which the row takes are there or can be read; True if it has to wait for some."""
         if not (self.postponed or self.computing):
             return False
-        absent = [
-            up for up in self._needed(row) if up in self.postponed or up in self.computing or self._is_lost(up)
-        ]
+        absent = [up for up in self._needed(row) if up in self.postponed or up in self.computing or self._is_lost(up)]
         for up in absent:
             if self.postponed.pop(up, None) is not None:
                 self._compute(up)
@@ -149,7 +147,7 @@ class TrackedLoop(Loop):
 
     def _is_lost(self, row: int) -> bool:
         """Was its value dropped, and is it kept nowhere?"""
-        return self.rows.value[row] is DROPPED and self.rows.stored[row] is None
+        return self.rows.value[row] is DROPPED and not isinstance(self.rows.result(row).safe_value, SafeResult)
 
     def _compute(self, row: int) -> None:
         """Run a row that had a value elsewhere, or none."""

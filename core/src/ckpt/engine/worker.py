@@ -26,7 +26,7 @@ from ckpt.engine.task_runner import run_call
 from ckpt.engine.writers import send
 from ckpt.errors import NotSerializable
 from ckpt.logs import show_messages
-from ckpt.serializers import pickled, unpickle
+from ckpt.serializers import pickled, unpickle, unpickle_flow
 
 __all__ = ["serve"]
 
@@ -39,7 +39,7 @@ def serve(handle: int, parent: int) -> None:
     show_messages()
     pipe = open_pipe(handle)
     try:
-        facts, calls = cast("tuple[RunFacts, Sequence[CallPart]]", unpickle(pipe.recv_bytes()))
+        facts, calls = cast("tuple[RunFacts, Sequence[CallPart]]", unpickle_flow(pipe.recv_bytes()))
         while True:
             answer = _answer(pipe.recv_bytes(), calls, facts)
             _show()
