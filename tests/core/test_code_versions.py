@@ -810,3 +810,17 @@ def test_a_version_is_the_same_however_the_flow_is_loaded(folder: Path) -> None:
     run = versions(folder, "the_flow.py")
     assert versions(folder, "-c", IMPORTED) == run
     assert versions(folder, "-c", LOADED) == run
+
+
+def test_a_module_beside_a_script_counts_and_one_that_is_installed_does_not(tmp_path: Path) -> None:
+    script = (
+        "import math\nimport beside_the_script\nfrom ckpt import task\nfrom ckpt.code_versions import CodeVersions\n"
+    )
+    script += "@task\ndef t(x):\n    return math.floor(beside_the_script.helper(x))\nprint(CodeVersions().of(t))\n"
+    (tmp_path / "script.py").write_text(script)
+    versions = []
+    for body in ("return x + 1", "return x + 2", "return x + 1  # as before"):
+        (tmp_path / "beside_the_script.py").write_text(f"def helper(x):\n    {body}\n")
+        command = [sys.executable, "-B", str(tmp_path / "script.py")]
+        versions.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert versions[0] == versions[2] != versions[1]

@@ -1,8 +1,8 @@
 """The version of a task's code: a digest over its source and what it reaches, so that a changed task is run again.
 
 Covered: the function, or the class of a task object with its bases; and, transitively, the functions, classes and
-literal constants of the same file or the same top-level package that it reaches by name (lists, dicts and sets only
-under names in capitals: others are state), and what its closures hold.
+literal constants of the same file or the same top-level package, or of files beside a script, that it reaches by name
+(lists, dicts and sets only under names in capitals: others are state), and what its closures hold.
 Comments, docstrings, layout and the settings in `@task(…)` do not count. Not covered: other packages, globals that
 are no literals, files that are read, the clock. Where that comes to more than a thousand things, as for
 `task(pandas.read_csv)`, the version of the package stands for them.
@@ -14,9 +14,11 @@ import ast
 import functools
 import hashlib
 import inspect
+import os
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
@@ -85,13 +87,19 @@ class _Units:
         self._files = {_file(self._root)} - {None}
         self._module = _module(self._root)
         self._package = self._module.partition(".")[0]
+        self._folder = _folder(self._root)
         if isinstance(root, Task):
             self._task(root)
         else:
             self._callable(root)
 
     def _belongs(self, thing: Any) -> bool:
-        return _module(thing).partition(".")[0] == self._package or _file(thing) in self._files
+        file = _file(thing)
+        return _module(thing).partition(".")[0] == self._package or file in self._files or self._is_beside(file)
+
+    def _is_beside(self, file: str | None) -> bool:
+        """Is it a file in the folder of the script that has the task, or below, and none that is installed there?"""
+        return self._folder is not None and file is not None and file.startswith(self._folder) and not _installed(file)
 
     def _named(self, thing: Any) -> str:
         """Its name, the same however the file of the task was loaded."""
@@ -215,7 +223,7 @@ class _Units:
             self.found[name] = digest_of(value, self._stands_for)
 
     def _is_ours(self, module: ModuleType) -> bool:
-        return module.__name__.partition(".")[0] == self._package
+        return module.__name__.partition(".")[0] == self._package or self._is_beside(getattr(module, "__file__", None))
 
     def _new(self, thing: object) -> bool:
         if id(thing) in self._seen:
@@ -268,6 +276,19 @@ def _file(thing: Any) -> str | None:
         return getattr(sys.modules.get(thing.__module__), "__file__", None)
     code = getattr(getattr(thing, "__func__", thing), "__code__", None)
     return code.co_filename if code is not None else None
+
+
+def _folder(root: Any) -> str | None:
+    """The folder of a task's file, with its last slash, where that file is a script; None for a part of a package."""
+    names = vars(sys.modules[root.__module__]) if getattr(root, "__module__", None) in sys.modules else {}
+    file = _file(root)
+    if names.get("__package__") or file is None or not Path(file).is_absolute() or _installed(file):
+        return None
+    return f"{Path(file).parent}{os.sep}"
+
+
+def _installed(file: str) -> bool:
+    return file.startswith((f"{sys.prefix}{os.sep}", f"{sys.base_prefix}{os.sep}"))
 
 
 def _tree(code: CodeType) -> ast.Module | None:
