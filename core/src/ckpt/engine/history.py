@@ -345,7 +345,7 @@ def _unrecorded(prior: Prior, known: Collection[CallPath], slugs: Collection[str
                 if before is None or before.attempt < record.attempt:
                     found[record.call] = record
     if found:
-        log.info("run %s has kept %d values that are not in its record", prior.run.id, len(found))
+        log.info("run %s has kept more than is in its record, %d in number", prior.run.id, len(found))
     return found
 
 

@@ -114,7 +114,7 @@ def _show(cleaned: Cleaned, verb: str, *, as_json: bool, to_stderr: bool = False
         if left.objects:
             to.print(f"left alone: {_said(left)}; {why}", soft_wrap=True)
     if cleaned.named:
-        to.print(f"left alone: {_count(cleaned.named, 'old run')} that has a name", soft_wrap=True)
+        to.print(f"left alone: {_count(cleaned.named, 'old run')} with a name", soft_wrap=True)
 
 
 def _items(cleaned: Cleaned, verb: str) -> list[dict[str, object]]:

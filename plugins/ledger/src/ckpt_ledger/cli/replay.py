@@ -51,11 +51,25 @@ def replay(run: str, task: str, debugger: bool, file: str | None, as_script: boo
     to = console(stderr=True)
     for each in replayed.changes():
         to.print(printable(f"since then: {each}"), soft_wrap=True)
-    found = replayed.again(pdb.Pdb().runcall if debugger else None)
+    stops = _Debugger() if debugger else None
+    found = replayed.again(stops.runcall if stops else None)
+    if stops and stops.left:
+        to.print("the debugger was left before the task had ended: nothing was compared")
+        return 0
     if debugger and isinstance(found.value, BaseException) and found.value.__traceback__ is not None:
         pdb.post_mortem(found.value.__traceback__)
     _show(replayed, found)
     return int(not found.is_same)
+
+
+class _Debugger(pdb.Pdb):
+    """The debugger, which remembers that a person has left it in the middle."""
+
+    left = False
+
+    def set_quit(self) -> None:
+        self.left = True
+        super().set_quit()
 
 
 def _show(replayed: Replay, found: Replayed) -> None:
