@@ -276,6 +276,7 @@ class Rule:
         """Find the identity of each task run, which have to run, and which may besides."""
         demands: dict[CallPath, set[CallPath]] = {}
         unread: set[CallPath] = set()
+        taken = {up for call in self.program.calls if isinstance(call, CallSpec) for up in self.takes(call)}
         for number, call in enumerate(self.program.calls):
             if isinstance(call, ParameterSpec):
                 path = CallPath(call.name)
@@ -309,6 +310,8 @@ class Rule:
                 self.known[path] = Known(identity, state, served.kept, spec.cache)
                 if not served.kept or served.place in self.spoiled:
                     unread.add(path)
+                if served.kept and served.place in self.spoiled and number not in taken:
+                    self.may.add(path)  # an answer that is gone is computed again
         self._demand(self.must, demands, unread)
         self.may |= self.must
         self._may(demands, unread)

@@ -167,7 +167,8 @@ class History:
         while True:
             plan = make_plan(Rows(graph.calls, plans), tracker)
             ask = [(*each, _verify) for each in plan.border if each[0] not in good]
-            ask += [(*each, _look_for) for each in plan.ends if each[0] not in good]
+            if self.prior is not None:  # of what merely has `cache`, a look at each would cost more than a hit
+                ask += [(*each, _look_for) for each in plan.ends if each[0] not in good]
             bad = False
             for (path, *_), error in zip(ask, _all_of(ask), strict=True):
                 if error is None:

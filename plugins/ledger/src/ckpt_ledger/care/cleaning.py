@@ -70,6 +70,16 @@ class Cleaned:
     problems: list[str] = field(default_factory=list)
     """What could not be looked at or deleted, and why; it is left for the next time."""
 
+    def of(self, run: str) -> Part:
+        """What goes of the run with this id."""
+        return self.values.get(run) or Part()
+
+    @property
+    def unreferred(self) -> Part:
+        """What goes of runs that stay."""
+        parts = self.orphans.values()
+        return Part(sum(each.objects for each in parts), sum(each.bytes for each in parts))
+
     @property
     def total(self) -> Part:
         """All that goes."""

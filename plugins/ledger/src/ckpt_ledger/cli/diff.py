@@ -13,13 +13,13 @@ from ckpt.cli.output import console, printable, show_json, size
 from ckpt.errors import CkptError, ConfigError
 from ckpt_ledger.cli.difference_page import show_difference
 from ckpt_ledger.cli.names import complete_run, complete_task
-from ckpt_ledger.compare.run_differences import Progress, RunDifference, diff_runs
 from ckpt_ledger.looking import open_ledger
 
 if TYPE_CHECKING:
     from rich.status import Status
 
     from ckpt_ledger.compare.pairs import Pair
+    from ckpt_ledger.compare.run_differences import Progress, RunDifference
 
 __all__ = ["diff"]
 
@@ -58,6 +58,8 @@ def diff(run: str, other: str, everything: bool, task: str | None, as_json: bool
     """
     if everything and task is not None:
         raise click.UsageError("--all compares everything, --task one task: take one of them")
+    from ckpt_ledger.compare.run_differences import diff_runs
+
     try:
         ledger = open_ledger()
         runs = ledger.find(run), ledger.find(other)

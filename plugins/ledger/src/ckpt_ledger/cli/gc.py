@@ -11,11 +11,12 @@ import click
 
 from ckpt.cli.command import debug_option
 from ckpt.cli.output import console, printable, show_json, show_table, size
-from ckpt_ledger.care.cleaning import Cleaned, Cleaning, Part, Policy
 from ckpt_ledger.looking import open_ledger
 
 if TYPE_CHECKING:
     from click import Context, Parameter
+
+    from ckpt_ledger.care.cleaning import Cleaned, Part
 
 __all__ = ["gc"]
 
@@ -70,6 +71,8 @@ def gc(
     is_asked = not dry_run and not yes
     if is_asked and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError("nobody is here to be asked: --yes deletes, --dry-run says what would go")
+    from ckpt_ledger.care.cleaning import Cleaning, Policy  # and SQLAlchemy, which other commands need not wait for
+
     cleaning = Cleaning(open_ledger(), Policy(older_than, keep_last, flow, grace))
     plan = cleaning.plan()
     if dry_run or is_asked:
@@ -93,16 +96,14 @@ def _show(cleaned: Cleaned, verb: str, *, as_json: bool, to_stderr: bool = False
         return
     to = console(stderr=to_stderr)
     rows = [
-        (run.id, run.flow, f"{run.started:%Y-%m-%d %H:%M}", *_amount(cleaned.values.get(run.id, Part())))
+        (run.id, run.flow, f"{run.started:%Y-%m-%d %H:%M}", *_amount(cleaned.of(run.id)))
         for run in cleaned.runs[:_SHOWN]
     ]
     if rows:
         show_table(("run", "flow", "started", "objects", "size"), rows, to=to)
     if len(cleaned.runs) > _SHOWN:
         to.print(f"… and {len(cleaned.runs) - _SHOWN} more runs")
-    orphans = Part(
-        sum(part.objects for part in cleaned.orphans.values()), sum(part.bytes for part in cleaned.orphans.values())
-    )
+    orphans = cleaned.unreferred
     total = cleaned.total
     to.print(f"{verb}: {_count(len(cleaned.runs), 'run')}, {_said(total)}", soft_wrap=True)
     if orphans.objects:
@@ -119,9 +120,7 @@ def _show(cleaned: Cleaned, verb: str, *, as_json: bool, to_stderr: bool = False
 
 def _items(cleaned: Cleaned, verb: str) -> list[dict[str, object]]:
     """The runs that go, those that lose orphans, and what is foreign, each with its objects and bytes."""
-    items: list[dict[str, object]] = [
-        _item(run.id, verb, cleaned.values.get(run.id, Part()), flow=run.flow) for run in cleaned.runs
-    ]
+    items: list[dict[str, object]] = [_item(run.id, verb, cleaned.of(run.id), flow=run.flow) for run in cleaned.runs]
     items += [_item(run, "orphans", part) for run, part in cleaned.orphans.items()]
     if cleaned.foreign.objects:
         items.append(_item("foreign", "left alone", cleaned.foreign))

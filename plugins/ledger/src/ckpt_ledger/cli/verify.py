@@ -13,11 +13,12 @@ import click
 from ckpt.cli.command import debug_option
 from ckpt.cli.output import console, printable, show_json, show_table, size
 from ckpt.errors import CkptError, ConfigError
-from ckpt_ledger.care.verification import Finding, Verification
 from ckpt_ledger.looking import open_ledger
 
 if TYPE_CHECKING:
     from click import Context, Parameter
+
+    from ckpt_ledger.care.verification import Finding, Verification
 
 __all__ = ["verify"]
 
@@ -64,6 +65,8 @@ def verify(run: str | None, everything: bool, read_data: float, as_json: bool) -
     """
     if (run is None) == (not everything):
         raise click.UsageError("say which: ckpt verify RUN, or ckpt verify --all")
+    from ckpt_ledger.care.verification import Verification  # and SQLAlchemy, which other commands need not wait for
+
     try:
         ledger = open_ledger()
         which = None if run is None else ledger.find(run).id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from typing import TYPE_CHECKING
 
 import click
 from rich.text import Text
@@ -10,8 +11,10 @@ from rich.text import Text
 from ckpt.cli.command import debug_option
 from ckpt.cli.output import console, printable, show_json
 from ckpt_ledger.cli.names import complete_run, complete_task
-from ckpt_ledger.compare.explanations import Explanation, explain
 from ckpt_ledger.looking import open_ledger
+
+if TYPE_CHECKING:
+    from ckpt_ledger.compare.explanations import Explanation
 
 __all__ = ["why"]
 
@@ -35,6 +38,8 @@ def why(run: str, task: str, since: str | None, as_json: bool) -> None:
       ckpt why last 'clean-1[25]' --since good
     """
     ledger = open_ledger()
+    from ckpt_ledger.compare.explanations import explain
+
     found = explain(ledger, ledger.find(run), task, None if since is None else ledger.find(since))
     if as_json:
         show_json([found.to_dict()])
