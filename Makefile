@@ -38,7 +38,7 @@ help: ## list these commands
 demo: $(DEMO_READY) ## a real flow, its values kept, found and read
 	@$(PY) $(DEMO) $(ARGS)
 
-test: $(DEV_READY) ## every test, in five minutes at most
+test: $(DEV_READY) ## every test but those of the clouds, in some minutes
 	$(call heading,tests)
 	@$(PY) -m pytest $(ARGS)
 

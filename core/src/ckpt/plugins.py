@@ -56,7 +56,8 @@ __all__ = [
 WITHOUT_HANDLER = frozenset({"docker"})
 """Storages that hold flows but no values."""
 
-_HANDLERS_KEPT = 128
+_HANDLERS_KEPT = 32
+"""Each may hold connections, or descriptors of folders."""
 
 
 @dataclass(frozen=True, slots=True)
