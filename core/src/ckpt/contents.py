@@ -8,7 +8,6 @@ or function is what the caller says that it is.
 from __future__ import annotations
 
 import hashlib
-import io
 import sys
 from collections.abc import Callable
 from enum import Enum
@@ -17,6 +16,7 @@ from typing import Any
 
 from ckpt.errors import CkptError, NotSerializable
 from ckpt.serializers import PROTOCOL, pickled
+from ckpt.stores import Buffer
 
 __all__ = ["digest_of", "travels_by_value"]
 
@@ -48,12 +48,12 @@ def digest_of(value: object, name: Name) -> str:
     # Without references to what was written before: whether equal parts are one object says nothing of the content.
     failure: Exception | None = None
     for fast in (True, False):
-        out = io.BytesIO()
+        out = _Digest()
         pickler = Contents(out, PROTOCOL)
         pickler.fast = fast
         try:
             pickler.dump(_ordered(value, name) if fast else value)
-            return hashlib.sha256(out.getvalue()).hexdigest()
+            return out.digest.hexdigest()
         except CkptError:
             raise
         except Exception as error:  # noqa: BLE001  a person's value may raise anything
@@ -72,6 +72,17 @@ def travels_by_value(thing: Any) -> bool:
     for part in thing.__qualname__.split("."):
         found = getattr(found, part, None)
     return found is not thing
+
+
+class _Digest:
+    """Takes a pickle as a file would, and keeps only the digest: a large constant is never copied."""
+
+    def __init__(self) -> None:
+        self.digest = hashlib.sha256()
+
+    def write(self, data: Buffer) -> int:
+        self.digest.update(data)
+        return memoryview(data).nbytes
 
 
 class _Ordered:
