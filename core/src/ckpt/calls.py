@@ -112,10 +112,16 @@ class Call(_Node):
         return False
 
     @property
+    def sources(self) -> list[Call]:
+        """Every call whose value this one takes, each once."""
+        if self.each is None:
+            return self.inputs
+        return list(dict.fromkeys([*self.inputs, *(each.call for each in self.each if each.call is not None)]))
+
+    @property
     def upstream(self) -> list[Call]:
         """Every call that must have finished before this one may start, each once."""
-        mapped = [each.call for each in self.each or () if each.call is not None]
-        return list(dict.fromkeys([*self.inputs, *mapped, *self.after]))
+        return list(dict.fromkeys([*self.sources, *self.after]))
 
     def set_upstream(self, *calls: Call) -> None:
         """Wait for `calls` without taking their values."""

@@ -76,6 +76,11 @@ class TaskRecord(NamedTuple):
     reusable_until: datetime | None = None
     """Until when other runs may take the value (`FOREVER` without an end); None where they may not."""
 
+    @property
+    def made_in(self) -> str:
+        """Id of the run that computed the value."""
+        return self.origin or self.run
+
 
 @dataclass(frozen=True, slots=True)
 class CallArguments:

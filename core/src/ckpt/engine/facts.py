@@ -80,7 +80,7 @@ class TaskFacts:
             code=signature.code if signature is not None else None,
             arguments=given.digest if given is not None else None,
             children=None if children is None else len(children),
-            origin=None if earlier is None else earlier.origin or earlier.run,
+            origin=None if earlier is None else earlier.made_in,
             reusable_until=tracker.reusable_until(row) if tracker is not None and safe is not None else None,
         )
 

@@ -96,9 +96,7 @@ class Graph:
 
     def sources(self, number: int) -> list[int]:
         """The calls whose values this one takes, each once."""
-        call = self.calls[number]
-        mapped = [each.call.index for each in call.each or () if each.call is not None]
-        return list(dict.fromkeys([*(up.index for up in call.inputs), *mapped]))
+        return [up.index for up in self.calls[number].sources]
 
     def readers(self) -> list[int]:
         """Per call, how many calls take its value."""

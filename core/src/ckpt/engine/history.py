@@ -210,9 +210,10 @@ def open_history(flow: Flow, settings: Settings, wish: Wish) -> History | None:
     Raises: `PluginNotFound` with the pip line, if something is wished that needs a ledger; `NotFound` for a run that it
     does not know; what opening raises, if the ledger is required.
     """
-    ledger = _opened(settings, needed=wish != Wish())
+    needed = wish != Wish()
+    ledger = _opened(settings, needed=needed)
     if ledger is None:
-        if wish != Wish():
+        if needed:
             raise PluginNotFound(
                 "resume, from_task, refresh and run_name need the record of runs, and no ledger is installed and "
                 f"switched on: {installed.pip_line('ckpt-ledger')}"
@@ -259,11 +260,11 @@ def _opened(settings: Settings, *, needed: bool) -> Ledger | None:
 
 def _keeper(plans: Sequence[Plan], facts: RunFacts) -> Callable[[bytes], CallArguments]:
     """How the constants of calls are kept: inline, or where the run's values are."""
-    places = _kept_places(plans, facts.id)
 
     def keep(data: bytes) -> CallArguments:
         digest = hashlib.sha256(data).hexdigest()
-        if len(data) <= _INLINE or not places:
+        places = _kept_places(plans, facts.id) if len(data) > _INLINE else ()
+        if not places:
             return CallArguments(digest, data)
         handler, prefix = places[0]
         stored = handler.store(data, key=f"{prefix}constants/{digest[:16]}{handler.suffix}", meta=Meta(facts.id))
@@ -275,7 +276,7 @@ def _keeper(plans: Sequence[Plan], facts: RunFacts) -> Callable[[bytes], CallArg
 def _kept_places(plans: Sequence[Plan], run: str) -> list[tuple[ObjectResultHandler, str]]:
     """The handlers that keep what belongs to this run alone, each with the start of all its keys."""
     found: dict[int, tuple[ObjectResultHandler, str]] = {}
-    for plan in plans:
+    for plan in dict.fromkeys(plans):  # the calls of a task share one
         for keep in (plan.keep, plan.keep.fallback if plan.keep else None):
             if keep is not None and isinstance(keep.handler, ObjectResultHandler):
                 prefix = keep.template.start

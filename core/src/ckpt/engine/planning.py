@@ -75,19 +75,17 @@ def make_plan(rows: Rows, tracker: Tracker) -> RunPlan:
         rows.identity[number] if each.action == "reuse" and number not in rows.children else None
         for number, each in enumerate(planned)
     ]
-    return RunPlan(planned, list(dict.fromkeys(_border(rows, planned))), list(_ends(rows, planned)))
+    return RunPlan(planned, list(dict.fromkeys(_border(rows, planned))), list(_ends(rows)))
 
 
 def _decided(rows: Rows, tracker: Tracker, number: int, call: Call) -> tuple[Action, str]:
-    for up in _sources(call):
-        if rows.code[up] == Code.PENDING or any(
-            rows.code[child] == Code.PENDING for child in rows.children.get(up, ())
-        ):
-            return "depends", f"on what {rows.path(up)} gives"
-    for up in _upstream(rows, call):
-        if rows.code[up] == Code.SKIPPED and call.task.skip_on_upstream_skip:
+    for up in call.sources:
+        if any(rows.code[row] == Code.PENDING for row in (up.index, *rows.children.get(up.index, ()))):
+            return "depends", f"on what {up.slug} gives"
+    for row in _upstream(rows, call):
+        if rows.code[row] == Code.SKIPPED and call.task.skip_on_upstream_skip:
             rows.code[number] = Code.SKIPPED
-            return "leave", f"{rows.path(up)} was skipped, so this is"
+            return "leave", f"{rows.path(row)} was skipped, so this is"
     if call.each is not None:
         return _mapped(rows, tracker, number, call)
     tracker.identify(number)
@@ -145,7 +143,7 @@ def _taken(rows: Rows, tracker: Tracker, row: int) -> tuple[Action, str]:
     record = tracker.earlier(row)
     if record is None:
         return "run", tracker.reason(row)
-    where = record.origin or record.run
+    where = record.made_in
     if record.state == "Skipped":
         rows.code[row] = Code.SKIPPED
         return "reuse", intern(f"skipped in run {where}")
@@ -156,19 +154,11 @@ def _taken(rows: Rows, tracker: Tracker, row: int) -> tuple[Action, str]:
     return "reuse", intern(f"kept in run {where}")
 
 
-def _sources(call: Call) -> Iterator[int]:
-    for up in call.inputs:
-        yield up.index
-    for each in call.each or ():
-        if each.call is not None:
-            yield each.call.index
-
-
 def _upstream(rows: Rows, call: Call) -> Iterator[int]:
     """The rows that have to be there before a call starts or expands."""
     for up in call.upstream if call.each or call.after else call.inputs:
         if not any(each.call is up and follows(each) and up.index in rows.children for each in call.each or ()):
-            yield from rows.children.get(up.index) or (up.index,)
+            yield from rows.of(up.index)
 
 
 def _demand(rows: Rows, planned: list[Planned]) -> None:
@@ -177,25 +167,30 @@ def _demand(rows: Rows, planned: list[Planned]) -> None:
         each = planned[number]
         if each.action not in ("run", "depends"):
             continue
-        for up in _sources(rows.calls[number]):
-            if planned[up].action == "leave":
-                planned[up] = Planned(planned[up].call, each.action, f"{each.call} takes its value, which was not kept")
+        for up in rows.calls[number].sources:
+            if planned[up.index].action == "leave":
+                planned[up.index] = Planned(
+                    planned[up.index].call, each.action, f"{each.call} takes its value, which was not kept"
+                )
 
 
-def _ends(rows: Rows, planned: Sequence[Planned]) -> Iterator[tuple[CallPath, SafeResult]]:
-    taken = {up for call in rows.calls for up in _sources(call)}
-    for number in range(len(planned)):
-        for row in (rows.children.get(number) or (number,)) if number not in taken else ():
-            record = rows.earlier.get(row)
-            if record is not None and record.safe is not None:
-                yield rows.path(row), record.safe
+def _ends(rows: Rows) -> Iterator[tuple[CallPath, SafeResult]]:
+    taken = {up for call in rows.calls for up in call.sources}
+    for call in rows.calls:
+        if call not in taken:
+            yield from _kept(rows, call)
 
 
 def _border(rows: Rows, planned: Sequence[Planned]) -> Iterator[tuple[CallPath, SafeResult]]:
-    for number, each in enumerate(planned):
+    for call, each in zip(rows.calls, planned, strict=True):
         if each.action in ("run", "depends"):
-            for up in _sources(rows.calls[number]):
-                for row in rows.children.get(up) or (up,):
-                    record = rows.earlier.get(row)
-                    if record is not None and record.safe is not None:
-                        yield rows.path(row), record.safe
+            for up in call.sources:
+                yield from _kept(rows, up)
+
+
+def _kept(rows: Rows, call: Call) -> Iterator[tuple[CallPath, SafeResult]]:
+    """What earlier runs have kept of a call."""
+    for row in rows.of(call.index):
+        record = rows.earlier.get(row)
+        if record is not None and record.safe is not None:
+            yield rows.path(row), record.safe

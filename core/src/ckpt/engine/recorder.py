@@ -166,7 +166,7 @@ class Recorder:
             else:
                 return None
             if pause is not None:
-                threading.Event().wait(pause)
+                time.sleep(pause)
         assert error is not None
         if not self.ledger.required:
             self._give_up(error)

@@ -88,6 +88,10 @@ class Rows:
         rows = self.children[parent] = range(first, first + count)
         return rows
 
+    def of(self, call: int) -> Sequence[int]:
+        """The rows of a call: of a mapped one those of its children, if it has any, else the one that is its own."""
+        return self.children.get(call) or (call,)
+
     def index(self, row: int) -> int | None:
         """The map index of a row, None for a row that is a call."""
         call = self.call_of[row]
@@ -151,7 +155,7 @@ class Rows:
         """The states of `rows`, a mapped call with each of its children instead of itself."""
         flat: list[State] = []
         for row in rows:
-            flat.extend(map(self.state, self.children.get(row) or (row,)))
+            flat.extend(map(self.state, self.of(row)))
         return flat
 
     def digest(self, row: int) -> str | None:

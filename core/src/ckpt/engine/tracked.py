@@ -80,7 +80,7 @@ class TrackedLoop(Loop):
         for row, record in list(self.postponed.items()):
             del self.postponed[row]
             self.rows.earlier[row] = record
-            self._finish(row, Code.CACHED, f"finished in run {record.origin or record.run}, its value is not needed")
+            self._finish(row, Code.CACHED, f"finished in run {record.made_in}, its value is not needed")
 
     # -- before a row starts
 
@@ -107,7 +107,6 @@ class TrackedLoop(Loop):
         if record is None:
             self.decided.add(row)
             return False
-        where = record.origin or record.run
         if record.state == "Skipped":
             rows.earlier[row] = record
             self._finish(row, Code.SKIPPED, record.message)
@@ -117,7 +116,7 @@ class TrackedLoop(Loop):
             self._release(row)
         else:
             rows.take(row, record)
-            self._finish(row, Code.CACHED, intern(f"kept in run {where}"))
+            self._finish(row, Code.CACHED, intern(f"kept in run {record.made_in}"))
         return True
 
     def _identify(self, row: int) -> None:
@@ -137,11 +136,9 @@ class TrackedLoop(Loop):
             if self.postponed.pop(up, None) is not None:
                 self._compute(up)
             elif up not in self.computing:
-                self.held.add(call := self.rows.call_of[up])
-                if up != call:
-                    self.unfinished[call] += 1
+                self.held.add(self.rows.call_of[up])
                 self.rows.attempts.pop(up, None)
-                self._compute(up)
+                self._compute_again(up)
         self._park(row, absent)
         return bool(absent)
 
@@ -156,6 +153,12 @@ class TrackedLoop(Loop):
         self.rows.code[row] = Code.PENDING
         self.ready.append(row)
 
+    def _compute_again(self, row: int) -> None:
+        """Run a row that was final."""
+        if row != (call := self.rows.call_of[row]):
+            self.unfinished[call] += 1
+        self._compute(row)
+
     def _park(self, row: int, absent: Iterable[int]) -> None:
         for up in absent:
             self.parked.setdefault(up, []).append(row)
@@ -167,16 +170,16 @@ class TrackedLoop(Loop):
         call = self.calls[number]
         if row != number or call.each is None:
             for up in call.inputs if call.each is None else call.inputs[: call.shared]:
-                yield from self.rows.children.get(up.index) or (up.index,)
+                yield from self.rows.of(up.index)
         if call.each is None:
             return
         if row == number or number not in self.columns:
             for slot in _in_elements(call):
                 up = call.inputs[slot]
-                yield from self.rows.children.get(up.index) or (up.index,)
+                yield from self.rows.of(up.index)
             for each in call.each:
                 if each.call is not None and not follows(each):
-                    yield from self.rows.children.get(each.call.index) or (each.call.index,)
+                    yield from self.rows.of(each.call.index)
         if row != number:
             index = row - self.rows.children[number].start
             for column in self.columns.get(number, ()):
@@ -279,15 +282,12 @@ class TrackedLoop(Loop):
             if record is None or record.safe is None or record.safe.value != location:
                 continue
             self.observers.warn(
-                f"task {self.rows.path(up)} is run again: what run {record.origin or record.run} kept of it "
-                f"cannot be read: {reason}"
+                f"task {self.rows.path(up)} is run again: what run {record.made_in} kept of it cannot be read: {reason}"
             )
             self.tracker.distrust(self.rows.path(up), reason)
             self.rows.give_back(up)
             self.unreadable[up] = location
-            if up != (call := self.rows.call_of[up]):
-                self.unfinished[call] += 1
-            self._compute(up)
+            self._compute_again(up)
             absent.append(up)
         if not absent and not known:
             raise Unsupported(f"{self.rows.path(row)} takes nothing that is kept at {location!r}: {reason}") from error
@@ -305,7 +305,7 @@ class TrackedLoop(Loop):
 
     def _drop_inputs(self, call: int) -> None:
         # What is postponed may still be computed, from what it takes.
-        if not any(row in self.postponed for row in self.rows.children.get(call) or (call,)):
+        if not any(row in self.postponed for row in self.rows.of(call)):
             super()._drop_inputs(call)
 
     # -- after it
