@@ -19,7 +19,7 @@ from ckpt.credentials import shown
 from ckpt.errors import ConfigError
 from ckpt.suggestions import did_you_mean
 
-__all__ = ["checked", "convert", "parameters"]
+__all__ = ["checked", "convert", "is_json", "parameters"]
 
 _SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 _NONE = type(None)
@@ -52,6 +52,15 @@ def checked(
             )
         ready[name] = convert(value, known.get(name, Any), name=f"option {name!r} of {what}", source=source)
     return ready
+
+
+def is_json(value: object) -> bool:
+    """Can a spec hold it as it is?"""
+    if isinstance(value, Mapping):
+        return all(isinstance(name, str) and is_json(inner) for name, inner in value.items())
+    if isinstance(value, list):
+        return all(map(is_json, value))
+    return value is None or isinstance(value, str | int | float)
 
 
 @lru_cache(maxsize=256)

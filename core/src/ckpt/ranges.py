@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from ckpt.stores import Buffer
 
@@ -30,6 +30,15 @@ class RangeReader(io.RawIOBase):
     `fetch(start, stop)` returns just these bytes, all of one version of the object; it is called from several threads
     at once, and not before more than `first` is read.
     """
+
+    @classmethod
+    def empty(cls) -> Self:
+        """The reader of an object without bytes."""
+
+        def nothing(start: int, stop: int) -> bytes:
+            raise AssertionError("an empty object has no ranges")
+
+        return cls(b"", 0, nothing)
 
     def __init__(self, first: Buffer, size: int, fetch: Callable[[int, int], Buffer], *, part: int = RANGE) -> None:
         self._piece = memoryview(first).cast("B")

@@ -18,9 +18,19 @@ from typing import BinaryIO, Self
 
 from ckpt.errors import CkptError
 
-__all__ = ["Buffer", "ObjectInfo", "ObjectStore", "ObjectWriter"]
+__all__ = ["Buffer", "ObjectInfo", "ObjectStore", "ObjectWriter", "flat"]
 
 Buffer = bytes | bytearray | memoryview | PickleBuffer
+
+
+def flat(data: Buffer) -> bytes | bytearray | memoryview:
+    """`data` as bytes in a row, not copied where they lie in a row already."""
+    if type(data) is bytes or isinstance(data, bytes | bytearray):  # the exact type first: it is the common one
+        return data
+    try:
+        return PickleBuffer(data).raw()
+    except BufferError:  # strided: nothing but a copy puts it in a row
+        return memoryview(data).tobytes()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from ckpt import JSON, Secret
 from ckpt.credentials import is_reference, looks_secret, without_credentials
 from ckpt.errors import ConfigError, NotFound
+from ckpt.options import is_json
 from ckpt.ranges import RANGE
 from ckpt.redaction import Redaction
 
@@ -122,11 +123,11 @@ class AzureConnection:
         for each in fields(self):
             value = getattr(self, each.name)
             if each.name == "client_kwargs":
-                value = {name: inner for name, inner in value.items() if not _is_plain(name, inner) and _is_json(inner)}
+                value = {name: inner for name, inner in value.items() if not _is_plain(name, inner) and is_json(inner)}
             default = {} if each.name == "client_kwargs" else each.default
             if each.name == "account_url" and value is not None and _is_plain("account_url", value):
                 value = value.partition("?")[0]  # still says which account it is
-            if value != default and not _is_plain(each.name, value) and _is_json(value):
+            if value != default and not _is_plain(each.name, value) and is_json(value):
                 spec[each.name] = value
         return spec
 
@@ -193,14 +194,6 @@ def _is_plain(name: str, value: object) -> bool:
     if name == "credential" or (isinstance(value, str) and looks_secret(name)):
         return True
     return isinstance(value, str) and without_credentials(value) != value
-
-
-def _is_json(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return all(isinstance(name, str) and _is_json(inner) for name, inner in value.items())
-    if isinstance(value, list):
-        return all(map(_is_json, value))
-    return value is None or isinstance(value, str | int | float)
 
 
 def _resolved(name: str, value: Any) -> Any:

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
+from typing import Any, ClassVar, Final
 
-from ckpt import JSON, ObjectResultHandler
 from ckpt.attempts import Attempts
+from ckpt.buckets import BucketResultHandler
 from ckpt.errors import ConfigError
 from ckpt.handlers import DEFAULT_TEMPLATE
-from ckpt.options import checked
 from ckpt_azure.connection import AzureConnection
 from ckpt_azure.store import AzureStore
-
-if TYPE_CHECKING:
-    from ckpt import Storage
 
 __all__ = ["AzureResultHandler"]
 
 _NAME: Final = re.compile(r"\$root|\$web|[a-z0-9](?:-?[a-z0-9]){2,62}")
 
 
-class AzureResultHandler(ObjectResultHandler):
+class AzureResultHandler(BucketResultHandler):
     """Keeps each value as one block blob in the container `container`, through azure-storage-blob.
 
     The account is named by `account_url` (`"https://ACCOUNT.blob.core.windows.net"`, a SAS may follow) or by
@@ -42,6 +38,9 @@ class AzureResultHandler(ObjectResultHandler):
     __module__ = "ckpt_azure"  # its public path, for `repr` and pickles
     storage_type: ClassVar[str] = "azure"
     schemes: ClassVar[tuple[str, ...]] = ("az",)
+    kind: ClassVar[str] = "an Azure handler"
+    holder: ClassVar[str] = "container"
+    connection: AzureConnection
 
     def __init__(
         self,
@@ -76,41 +75,3 @@ class AzureResultHandler(ObjectResultHandler):
 
     def open_store(self) -> AzureStore:
         return AzureStore(self.container, self.connection, retry_seconds=self.retry_seconds)
-
-    def for_run(self) -> Self:
-        """This handler, after one request that finds a missing container or bad credentials before any task runs.
-
-        Raises: `ConfigError`, `AccessDenied`, `StoreUnavailable`.
-        """
-        cast("AzureStore", self.objects).check(self.prefix)
-        return self
-
-    @classmethod
-    def from_storage(cls, storage: Storage) -> Self:
-        options = storage.options_for(cls)
-        for name, part in (("container", storage.netloc), ("prefix", storage.prefix)):
-            if part and name in options and name not in storage.sources:
-                raise ConfigError(f"storage {storage} names two of {name}: leave out ?{name}=")
-            if part:
-                options[name] = part
-        if "container" not in options:
-            raise ConfigError(
-                f"storage {storage} names no container: write az://container/prefix, or container = '…' in "
-                "[storage.azure]"
-            )
-        return cls._from_options(options)
-
-    def to_spec(self) -> dict[str, JSON]:
-        spec = {**super().to_spec(), "container": self.container, **self.connection.to_spec()}
-        if self.retry_seconds != 30.0:
-            spec["retry_seconds"] = self.retry_seconds
-        return spec
-
-    @classmethod
-    def from_spec(cls, spec: Mapping[str, JSON]) -> Self:
-        given = {name: value for name, value in spec.items() if name != "type"}
-        return cls._from_options(checked(cls, given, what="the spec of an Azure handler", stand="the safe value"))
-
-    @classmethod
-    def _from_options(cls, options: Mapping[str, object]) -> Self:
-        return cls(**cast("dict[str, Any]", options))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any, Final
 
 from ckpt.errors import (
@@ -15,9 +14,9 @@ from ckpt.errors import (
     StoreUnavailable,
     Unsupported,
 )
-from ckpt.redaction import Redaction
+from ckpt.explained import Explained, SDKCause
 
-__all__ = ["AzureCause", "code_of", "explained"]
+__all__ = ["code_of", "explained"]
 
 _Kind = type[CkptError]
 
@@ -53,47 +52,18 @@ _DAMAGED: Final = frozenset({"Crc64Mismatch", "IncompleteBody", "InvalidMd5", "M
 _PASSING: Final = frozenset({408, 425, 429})
 
 
-class AzureCause(Exception):
-    """What the SDK raised, as text: its own exception refers to requests and must not travel."""
-
-    def __init__(self, text: str, code: str = "") -> None:
-        super().__init__(text, code)
-        self.code = code
-        """Azure's own word: `"ServerBusy"`; empty where there was no answer."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
 def code_of(error: CkptError) -> str:
     """Azure's own word for what `error` stands for."""
     return str(getattr(error.__cause__, "code", ""))
 
 
-class explained:  # noqa: N801  a context manager, read as a verb
+class explained(Explained):  # noqa: N801  a context manager, read as a verb
     """Turn every error of the SDK in the block into the fitting one of `ckpt.errors`, its cause kept as text."""
 
-    __slots__ = ("_container", "_key", "_redact", "_writing")
+    __slots__ = ()
+    scheme = "az"
 
-    def __init__(self, container: str, key: str | None, redact: Redaction, *, writing: bool = False) -> None:
-        self._container, self._key, self._redact, self._writing = container, key, redact, writing
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if not isinstance(error, Exception) or isinstance(error, CkptError):
-            return
-        found = self._explanation(error)
-        if found is None:
-            return
-        said, cause = found
-        try:
-            raise said from cause
-        finally:
-            said.__context__ = None  # the SDK's exception, with headers in it
-
-    def _explanation(self, error: Exception) -> tuple[CkptError, AzureCause] | None:
+    def _explanation(self, error: Exception) -> tuple[CkptError, SDKCause] | None:
         from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
         from requests.exceptions import RequestException
         from urllib3.exceptions import HTTPError
@@ -110,15 +80,14 @@ class explained:  # noqa: N801  a context manager, read as a verb
             kind, meaning = _unanswered(error, told)
         else:
             return None
-        where = f"az://{self._container}" if self._key is None else f"{self._key!r} in az://{self._container}"
-        return kind(f"{where}: {meaning} ({told})"), AzureCause(f"{type(error).__name__}: {told}", code)
+        return kind(f"{self._where}: {meaning} ({told})"), SDKCause(f"{type(error).__name__}: {told}", code)
 
     def meaning(self, code: str, status: int, told: str = "") -> tuple[_Kind, str]:
         """What an answer with this code and status stands for."""
         if code == "ContainerNotFound":
             return ConfigError, (
                 "there is no such container: make it with `az storage container create --name "
-                f"{self._container}`, or name another in the storage"
+                f"{self._bucket}`, or name another in the storage"
             )
         if code == "AuthenticationFailed" and "time frame" in told:
             return AccessDenied, "the SAS is not valid now: make another, or set this machine's clock"

@@ -7,18 +7,19 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC
 from itertools import islice
-from pickle import PickleBuffer
 from typing import Any, BinaryIO, ClassVar, Final, cast
 
 from ckpt.attempts import Attempts
+from ckpt.buckets import BucketStore
 from ckpt.errors import AccessDenied, AlreadyExists, ConfigError, NotFound, StoreUnavailable
+from ckpt.explained import SDKCause
 from ckpt.parts import PART, PartWriter
 from ckpt.ranges import FIRST, RANGE, RangeReader
 from ckpt.redaction import Redaction
-from ckpt.stores import Buffer, ObjectInfo, ObjectStore, ObjectWriter
+from ckpt.stores import Buffer, ObjectInfo, ObjectWriter, flat
 from ckpt_azure.connection import AzureConnection
 from ckpt_azure.keys import can_begin, check
-from ckpt_azure.sdkerrors import AzureCause, code_of, explained
+from ckpt_azure.sdkerrors import code_of, explained
 from ckpt_azure.upload import AzureUpload
 
 __all__ = ["AzureStore"]
@@ -34,7 +35,7 @@ _NO_LIST: Final = frozenset(
 """What a role or SAS that may not list gets: it may be good for writing all the same."""
 
 
-class AzureStore(ObjectStore):
+class AzureStore(BucketStore):
     """Blobs in `container`, which must be there. The client is made at first use.
 
     A request that fails for a passing reason is tried again, with growing pauses, for `retry_seconds`; where the
@@ -81,10 +82,6 @@ class AzureStore(ObjectStore):
         return self.attempts(lambda: self.ask_once(operation, key, writing=writing, **given))
 
     def check(self, prefix: str = "") -> None:
-        """Find out whether container and credentials are good, as far as a list under `prefix` tells.
-
-        Raises: `ConfigError`, `AccessDenied`, `StoreUnavailable`.
-        """
         try:
             self.attempts(lambda: self._page(prefix, None, 1))
         except AccessDenied as error:
@@ -97,7 +94,7 @@ class AzureStore(ObjectStore):
             with self.open_write(key, overwrite=overwrite) as writer:
                 writer.write(data)
                 return writer.commit()
-        body = _flat(data)
+        body = bytes(flat(data))
         whole = {"data": body, "length": len(body), "validate_content": True}
         if overwrite:
             self.ask("upload_blob", key, writing=True, overwrite=True, **whole)
@@ -151,7 +148,7 @@ class AzureStore(ObjectStore):
         except ConfigError as error:
             if code_of(error) != "InvalidRange":
                 raise
-            return cast("BinaryIO", RangeReader(b"", 0, _nothing))
+            return cast("BinaryIO", RangeReader.empty())
         size = int(facts.content_range.rpartition("/")[2])
         return cast("BinaryIO", RangeReader(first, size, self._fetcher(key, facts.etag), part=RANGE))
 
@@ -230,18 +227,4 @@ class AzureStore(ObjectStore):
                 kind, meaning = explained(self.container, None, redact, writing=True).meaning(code, answer.status_code)
                 if kind is not NotFound:
                     told = f"{code}, HTTP {answer.status_code}"
-                    raise kind(f"a blob in az://{self.container}: {meaning} ({told})") from AzureCause(told, code)
-
-
-def _flat(data: Buffer) -> bytes:
-    """`data` as the SDK takes it."""
-    if isinstance(data, bytes):
-        return data
-    try:
-        return bytes(PickleBuffer(data).raw())
-    except BufferError:  # strided
-        return memoryview(data).tobytes()
-
-
-def _nothing(start: int, stop: int) -> bytes:
-    raise AssertionError("an empty blob has no ranges")
+                    raise kind(f"a blob in az://{self.container}: {meaning} ({told})") from SDKCause(told, code)

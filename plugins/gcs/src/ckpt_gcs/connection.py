@@ -10,6 +10,7 @@ from typing import Any, Final
 from ckpt import JSON, Secret
 from ckpt.credentials import is_reference, looks_secret, without_credentials
 from ckpt.errors import ConfigError, NotFound
+from ckpt.options import is_json
 from ckpt.redaction import Redaction
 from ckpt_gcs.silence import TOKENS, guard
 
@@ -86,7 +87,7 @@ class GCSConnection:
         for each in fields(self):
             value = getattr(self, each.name)
             if each.name == "client_kwargs":
-                value = {name: inner for name, inner in value.items() if not _is_plain(name, inner) and _is_json(inner)}
+                value = {name: inner for name, inner in value.items() if not _is_plain(name, inner) and is_json(inner)}
             default = {} if each.name == "client_kwargs" else each.default
             if value != default and not _is_plain(each.name, value):
                 spec[each.name] = value
@@ -167,14 +168,6 @@ def _is_plain(name: str, value: object) -> bool:
 def _is_secret(name: str) -> bool:
     """Could that be the name of a credential? As a header, too."""
     return name != "credentials_file" and (looks_secret(name) or name.lower() in ("authorization", "cookie"))
-
-
-def _is_json(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return all(isinstance(name, str) and _is_json(inner) for name, inner in value.items())
-    if isinstance(value, list):
-        return all(map(_is_json, value))
-    return value is None or isinstance(value, str | int | float)
 
 
 def _resolved(name: str, value: Any, secrets: list[str]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any, Final
 
 from ckpt.errors import (
@@ -15,9 +14,9 @@ from ckpt.errors import (
     StoreUnavailable,
     Unsupported,
 )
-from ckpt.redaction import Redaction
+from ckpt.explained import Explained, SDKCause
 
-__all__ = ["GCSCause", "explained"]
+__all__ = ["explained"]
 
 _Kind = type[CkptError]
 
@@ -30,42 +29,13 @@ _LONGEST: Final = 500
 """Characters of a server's answer; some send a page of HTML."""
 
 
-class GCSCause(Exception):
-    """What the SDK raised, as text: its own exception refers to requests and must not travel."""
-
-    def __init__(self, text: str, status: int = 0) -> None:
-        super().__init__(text, status)
-        self.status = status
-        """Of the HTTP answer; 0 where there was none."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
-class explained:  # noqa: N801  a context manager, read as a verb
+class explained(Explained):  # noqa: N801  a context manager, read as a verb
     """Turn every error of the SDK in the block into the fitting one of `ckpt.errors`, its cause kept as text."""
 
-    __slots__ = ("_bucket", "_key", "_redact", "_writing")
+    __slots__ = ()
+    scheme = "gs"
 
-    def __init__(self, bucket: str, key: str | None, redact: Redaction, *, writing: bool = False) -> None:
-        self._bucket, self._key, self._redact, self._writing = bucket, key, redact, writing
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if not isinstance(error, Exception) or isinstance(error, CkptError):
-            return
-        found = self._explanation(error)
-        if found is None:
-            return
-        said, cause = found
-        try:
-            raise said from cause
-        finally:
-            said.__context__ = None  # the SDK's exception, with headers in it
-
-    def _explanation(self, error: Exception) -> tuple[CkptError, GCSCause] | None:
+    def _explanation(self, error: Exception) -> tuple[CkptError, SDKCause] | None:
         from google.api_core.exceptions import GoogleAPICallError
         from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
@@ -84,8 +54,7 @@ class explained:  # noqa: N801  a context manager, read as a verb
         told = self._redact(told)
         if len(told) > _LONGEST:
             told = f"{told[:_LONGEST]}…"
-        where = f"gs://{self._bucket}" if self._key is None else f"{self._key!r} in gs://{self._bucket}"
-        return kind(f"{where}: {meaning} ({told})"), GCSCause(told, status)
+        return kind(f"{self._where}: {meaning} ({told})"), SDKCause(told, status)
 
     def _damaged(self) -> tuple[_Kind, str]:
         if self._writing:

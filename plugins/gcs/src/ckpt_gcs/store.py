@@ -7,15 +7,15 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from pickle import PickleBuffer
 from typing import Any, BinaryIO, ClassVar, Final, TypeVar, cast
 
 from ckpt.attempts import Attempts
+from ckpt.buckets import BucketStore
 from ckpt.errors import AccessDenied, AlreadyExists, CkptError, ConfigError, CorruptRecord, NotFound, StoreUnavailable
 from ckpt.parts import PART, PartWriter
 from ckpt.ranges import FIRST, RANGE, RangeReader
 from ckpt.redaction import Redaction
-from ckpt.stores import Buffer, ObjectInfo, ObjectStore, ObjectWriter
+from ckpt.stores import Buffer, ObjectInfo, ObjectWriter, flat
 from ckpt_gcs.connection import GCSConnection
 from ckpt_gcs.keys import can_begin, check
 from ckpt_gcs.sdkerrors import explained
@@ -31,7 +31,7 @@ _EMPTY: Final = 416
 """What is answered to a range of an object without bytes."""
 
 
-class GCSStore(ObjectStore):
+class GCSStore(BucketStore):
     """Objects in `bucket`, which must be there. The client is made at first use.
 
     A request that fails for a passing reason is tried again, with growing pauses, for `retry_seconds`; where the
@@ -101,10 +101,6 @@ class GCSStore(ObjectStore):
         return self.attempts(lambda: self.ask_once(work, key, writing=writing))
 
     def check(self, prefix: str = "") -> None:
-        """Find out whether bucket and credentials are good, as far as a list under `prefix` tells.
-
-        Raises: `ConfigError`, `AccessDenied`, `StoreUnavailable`.
-        """
         try:
             self.ask(lambda: self._page(prefix, None, 1), None)
         except AccessDenied as error:
@@ -118,7 +114,7 @@ class GCSStore(ObjectStore):
             with self.open_write(key, overwrite=overwrite) as writer:
                 writer.write(data)
                 return writer.commit()
-        body = _flat(data)
+        body = bytes(flat(data))
         if overwrite:
             self.ask(lambda: self.blob(key).upload_from_string(body, **_BINARY, **self.plain), key, writing=True)
             return ObjectInfo(key, len(body))
@@ -168,7 +164,7 @@ class GCSStore(ObjectStore):
         except CorruptRecord as error:
             if getattr(error.__cause__, "status", 0) != _EMPTY:
                 raise
-            return cast("BinaryIO", RangeReader(b"", 0, _nothing))
+            return cast("BinaryIO", RangeReader.empty())
         # Of the whole no answer to a range tells through the SDK, so it is asked for where there is more.
         size = len(first) if len(first) != FIRST else self._size(key, generation)
         return cast("BinaryIO", RangeReader(first, size, self._fetcher(key, generation), part=RANGE))
@@ -269,17 +265,3 @@ _BINARY: Final = {"content_type": "application/octet-stream"}
 
 def _info(blob: Any) -> ObjectInfo:
     return ObjectInfo(blob.name, int(blob.size), blob.updated, blob.metadata or {})
-
-
-def _flat(data: Buffer) -> bytes:
-    """`data` as the SDK takes it."""
-    if isinstance(data, bytes):
-        return data
-    try:
-        return bytes(PickleBuffer(data).raw())
-    except BufferError:  # strided
-        return memoryview(data).tobytes()
-
-
-def _nothing(start: int, stop: int) -> bytes:
-    raise AssertionError("an empty object has no ranges")

@@ -10,13 +10,11 @@ import errno
 import os
 import sys
 from abc import ABC, abstractmethod
-from pickle import PickleBuffer
 
-from ckpt.stores import Buffer
 from ckpt_local.folders import Folder
 from ckpt_local.names import temporary
 
-__all__ = ["Draft", "NamedDraft", "NamelessDraft", "flat", "kind_for"]
+__all__ = ["Draft", "NamedDraft", "NamelessDraft", "kind_for"]
 
 SLICE = 1 << 20
 """Bytes written before their write-back is started: the disk is busy while the next slice comes."""
@@ -33,16 +31,6 @@ else:
     _to_disk = os.fdatasync
 
 _start_writeback = getattr(os, "posix_fadvise", None)
-
-
-def flat(data: Buffer) -> bytes | bytearray | memoryview:
-    """`data` as bytes in a row, not copied where they lie in a row already."""
-    if type(data) is bytes or isinstance(data, bytes | bytearray):  # the exact type first: it is the common one
-        return data
-    try:
-        return PickleBuffer(data).raw()
-    except BufferError:  # strided: nothing but a copy puts it in a row
-        return memoryview(data).tobytes()
 
 
 class Draft(ABC):

@@ -11,8 +11,8 @@ from typing import BinaryIO, Literal, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from ckpt.errors import AccessDenied, CkptError
-from ckpt.stores import Buffer, ObjectInfo, ObjectStore
-from ckpt_local.drafts import Draft, flat, kind_for
+from ckpt.stores import Buffer, ObjectInfo, ObjectStore, flat
+from ckpt_local.drafts import Draft, kind_for
 from ckpt_local.folders import Folder, Folders
 from ckpt_local.listing import described, walk
 from ckpt_local.names import split, split_prefix

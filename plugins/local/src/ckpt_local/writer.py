@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ckpt.errors import Unsupported
-from ckpt.stores import Buffer, ObjectInfo, ObjectWriter
-from ckpt_local.drafts import Draft, flat
+from ckpt.stores import Buffer, ObjectInfo, ObjectWriter, flat
+from ckpt_local.drafts import Draft
 
 if TYPE_CHECKING:
     from ckpt_local.store import LocalStore

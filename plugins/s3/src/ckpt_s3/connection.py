@@ -11,6 +11,7 @@ from typing import Any, Final
 from ckpt import JSON, Secret
 from ckpt.credentials import is_reference, looks_secret, without_credentials
 from ckpt.errors import ConfigError, NotFound
+from ckpt.options import is_json
 from ckpt.redaction import Redaction
 
 __all__ = ["S3Connection"]
@@ -98,7 +99,7 @@ class S3Connection:
         for each in fields(self):
             value = getattr(self, each.name)
             if each.name == "boto3_kwargs":
-                value = {name: inner for name, inner in value.items() if not _is_plain(name, inner) and _is_json(inner)}
+                value = {name: inner for name, inner in value.items() if not _is_plain(name, inner) and is_json(inner)}
             default = {} if each.name == "boto3_kwargs" else each.default
             if value != default and not _is_plain(each.name, value):
                 spec[each.name] = value
@@ -144,14 +145,6 @@ def _is_plain(name: str, value: object) -> bool:
     if not isinstance(value, str):
         return _is_plain("proxies", getattr(value, "proxies", ""))
     return (looks_secret(name) and not is_reference(value)) or without_credentials(value) != value
-
-
-def _is_json(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return all(isinstance(name, str) and _is_json(inner) for name, inner in value.items())
-    if isinstance(value, list):
-        return all(map(_is_json, value))
-    return value is None or isinstance(value, str | int | float)
 
 
 def _resolved(name: str, value: Any) -> Any:

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import Any, ClassVar
 
-from ckpt import JSON, ObjectResultHandler
 from ckpt.attempts import Attempts
+from ckpt.buckets import BucketResultHandler
 from ckpt.errors import ConfigError
 from ckpt.handlers import DEFAULT_TEMPLATE
-from ckpt.options import checked
 from ckpt_s3.connection import S3Connection
 from ckpt_s3.store import S3Store
-
-if TYPE_CHECKING:
-    from ckpt import Storage
 
 __all__ = ["S3ResultHandler"]
 
 _NOT_A_NAME = re.compile(r"[/:\s]")
 
 
-class S3ResultHandler(ObjectResultHandler):
+class S3ResultHandler(BucketResultHandler):
     """Keeps each value as one object in the bucket `bucket`, through boto3.
 
     Without other options boto3's own chain finds region and credentials. A credential that is given may be a
@@ -38,6 +34,8 @@ class S3ResultHandler(ObjectResultHandler):
     __module__ = "ckpt_s3"  # its public path, for `repr` and pickles
     storage_type: ClassVar[str] = "s3"
     schemes: ClassVar[tuple[str, ...]] = ("s3",)
+    kind: ClassVar[str] = "an S3 handler"
+    connection: S3Connection
 
     def __init__(
         self,
@@ -75,40 +73,3 @@ class S3ResultHandler(ObjectResultHandler):
 
     def open_store(self) -> S3Store:
         return S3Store(self.bucket, self.connection, retry_seconds=self.retry_seconds)
-
-    def for_run(self) -> Self:
-        """This handler, after one request that finds a missing bucket or bad credentials before any task runs.
-
-        Raises: `ConfigError`, `AccessDenied`, `StoreUnavailable`.
-        """
-        cast("S3Store", self.objects).check(self.prefix)
-        return self
-
-    @classmethod
-    def from_storage(cls, storage: Storage) -> Self:
-        options = storage.options_for(cls)
-        for name, part in (("bucket", storage.netloc), ("prefix", storage.prefix)):
-            if part and name in options and name not in storage.sources:
-                raise ConfigError(f"storage {storage} names two of {name}: leave out ?{name}=")
-            if part:
-                options[name] = part
-        if "bucket" not in options:
-            raise ConfigError(
-                f"storage {storage} names no bucket: write s3://bucket/prefix, or bucket = '…' in [storage.s3]"
-            )
-        return cls._from_options(options)
-
-    def to_spec(self) -> dict[str, JSON]:
-        spec = {**super().to_spec(), "bucket": self.bucket, **self.connection.to_spec()}
-        if self.retry_seconds != 30.0:
-            spec["retry_seconds"] = self.retry_seconds
-        return spec
-
-    @classmethod
-    def from_spec(cls, spec: Mapping[str, JSON]) -> Self:
-        given = {name: value for name, value in spec.items() if name != "type"}
-        return cls._from_options(checked(cls, given, what="the spec of an S3 handler", stand="the safe value"))
-
-    @classmethod
-    def _from_options(cls, options: Mapping[str, object]) -> Self:
-        return cls(**cast("dict[str, Any]", options))

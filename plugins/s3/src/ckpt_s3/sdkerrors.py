@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any, Final
 
 from ckpt.errors import (
@@ -15,9 +14,9 @@ from ckpt.errors import (
     StoreUnavailable,
     Unsupported,
 )
-from ckpt.redaction import Redaction
+from ckpt.explained import Explained, SDKCause
 
-__all__ = ["S3Cause", "explained"]
+__all__ = ["explained"]
 
 _Kind = type[CkptError]
 
@@ -59,57 +58,27 @@ _DAMAGED: Final = frozenset(
 _PASSING: Final = frozenset({408, 425, 429})
 
 
-class S3Cause(Exception):
-    """What the SDK raised, as text: its own exception refers to requests and must not travel."""
-
-    def __init__(self, text: str, code: str = "") -> None:
-        super().__init__(text, code)
-        self.code = code
-        """S3's own word: `"SlowDown"`; empty where there was no answer."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
-class explained:  # noqa: N801  a context manager, read as a verb
+class explained(Explained):  # noqa: N801  a context manager, read as a verb
     """Turn every error of the SDK in the block into the fitting one of `ckpt.errors`, its cause kept as text."""
 
-    __slots__ = ("_bucket", "_key", "_redact", "_writing")
+    __slots__ = ()
+    scheme = "s3"
 
-    def __init__(self, bucket: str, key: str | None, redact: Redaction, *, writing: bool = False) -> None:
-        self._bucket, self._key, self._redact, self._writing = bucket, key, redact, writing
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if not isinstance(error, Exception) or isinstance(error, CkptError):
-            return
-        found = self._explanation(error)
-        if found is None:
-            return
-        said, cause = found
-        try:
-            raise said from cause
-        finally:
-            said.__context__ = None  # the SDK's exception, with headers in it
-
-    def _explanation(self, error: Exception) -> tuple[CkptError, S3Cause] | None:
+    def _explanation(self, error: Exception) -> tuple[CkptError, SDKCause] | None:
         from botocore.exceptions import BotoCoreError, ClientError
         from botocore.parsers import ResponseParserError
         from urllib3.exceptions import HTTPError
 
         if isinstance(error, ClientError):
             kind, meaning, told = self._answered(error.response)
-            cause = S3Cause(self._redact(f"{type(error).__name__}: {told}"), _code(error.response))
+            cause = SDKCause(self._redact(f"{type(error).__name__}: {told}"), _code(error.response))
         elif isinstance(error, BotoCoreError | ResponseParserError | HTTPError | OSError):
             told = self._redact(f"{type(error).__name__}: {error}")
             kind, meaning = _unanswered(error, told)
-            cause = S3Cause(told)
+            cause = SDKCause(told)
         else:
             return None
-        where = f"s3://{self._bucket}" if self._key is None else f"{self._key!r} in s3://{self._bucket}"
-        return kind(f"{where}: {meaning} ({self._redact(told)})"), cause
+        return kind(f"{self._where}: {meaning} ({self._redact(told)})"), cause
 
     def _answered(self, response: dict[str, Any]) -> tuple[_Kind, str, str]:
         code = _code(response)

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC
 from itertools import islice
-from pickle import PickleBuffer
 from typing import Any, BinaryIO, ClassVar, cast
 
 from ckpt.attempts import Attempts
+from ckpt.buckets import BucketStore
 from ckpt.errors import AccessDenied, AlreadyExists, CkptError, ConfigError, NotFound, StoreUnavailable
 from ckpt.parts import PART, PartWriter
 from ckpt.ranges import FIRST, RANGE, RangeReader
 from ckpt.redaction import Redaction
-from ckpt.stores import Buffer, ObjectInfo, ObjectStore, ObjectWriter
+from ckpt.stores import Buffer, ObjectInfo, ObjectWriter, flat
 from ckpt_s3.connection import S3Connection
 from ckpt_s3.keys import can_begin, check
 from ckpt_s3.sdkerrors import explained
@@ -28,7 +28,7 @@ _MARK = "ckpt-write"
 """Name in the metadata of the id of one write, by which a writer whose answer was lost knows its own object."""
 
 
-class S3Store(ObjectStore):
+class S3Store(BucketStore):
     """Objects in `bucket`, which must be there. The client is made at first use.
 
     A request that fails for a passing reason is tried again, with growing pauses, for `retry_seconds`; where the
@@ -85,10 +85,6 @@ class S3Store(ObjectStore):
         return self.attempts(lambda: self.ask_once(operation, key, writing=writing, **given))
 
     def check(self, prefix: str = "") -> None:
-        """Find out whether bucket and credentials are good, as far as a list under `prefix` tells.
-
-        Raises: `ConfigError`, `AccessDenied`, `StoreUnavailable`.
-        """
         try:
             self.ask("list_objects_v2", None, Prefix=prefix, MaxKeys=1)
         except AccessDenied as error:
@@ -98,7 +94,9 @@ class S3Store(ObjectStore):
 
     def put(self, key: str, data: Buffer, *, overwrite: bool = True) -> ObjectInfo:
         check(key)
-        body = _flat(data)
+        body = flat(data)
+        if isinstance(body, memoryview):
+            body = bytes(body)  # the SDK takes no views
         if overwrite:
             self.ask("put_object", key, writing=True, Body=body)
             return ObjectInfo(key, len(body))
@@ -148,7 +146,7 @@ class S3Store(ObjectStore):
         except ConfigError as error:
             if getattr(error.__cause__, "code", "") not in ("InvalidRange", "416"):
                 raise
-            return cast("BinaryIO", RangeReader(b"", 0, _nothing))
+            return cast("BinaryIO", RangeReader.empty())
         size = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else len(first)
         return cast("BinaryIO", RangeReader(first, size, self._fetcher(key, answer["ETag"]), part=RANGE))
 
@@ -219,17 +217,3 @@ class S3Store(ObjectStore):
         facts = {"HTTPStatusCode": status.get(failed.get("Code", ""), 400)}
         with explained(self.bucket, failed.get("Key"), self._client[1], writing=True):
             raise ClientError({"Error": failed, "ResponseMetadata": facts}, "DeleteObjects")
-
-
-def _flat(data: Buffer) -> bytes | bytearray:
-    """`data` as the SDK takes it."""
-    if isinstance(data, bytes | bytearray):
-        return data
-    try:
-        return bytes(PickleBuffer(data).raw())
-    except BufferError:  # strided
-        return memoryview(data).tobytes()
-
-
-def _nothing(start: int, stop: int) -> bytes:
-    raise AssertionError("an empty object has no ranges")
