@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,23 +14,9 @@ from ckpt.handlers import Meta
 from ckpt_azure import AzureConnection, AzureResultHandler, AzureStore
 from ckpt_azure.upload import AzureUpload
 from tests.servers.azure import ACCOUNT, CONTAINER, AzureServer
-from tests.servers.proxy import FAULTS, Fault, Proxy
+from tests.servers.proxy import FAULTS, SHARE, VALUES, Fault, Proxy, broken
 
-VALUES = int(os.environ.get("CKPT_TESTS_VALUES", "1000"))
-SHARE = 0.1
 QUICK: tuple[Fault, ...] = tuple(fault for fault in FAULTS if fault != "stalled")
-
-
-@contextmanager
-def broken(
-    server: AzureServer, *faults: Fault, share: float = SHARE, stalled: float = 0.0, seed: int = 1
-) -> Iterator[Proxy]:
-    """A proxy that spreads `share` of its requests over the faults, and `stalled` of them over stalls."""
-    rates: dict[Fault, float] = dict.fromkeys(faults, share / max(1, len(faults)))
-    if stalled:
-        rates["stalled"] = stalled
-    with Proxy(server.url, rates, seed=seed) as proxy:
-        yield proxy
 
 
 def options(server: AzureServer, proxy: Proxy) -> dict[str, Any]:

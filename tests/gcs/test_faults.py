@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,24 +14,10 @@ from ckpt.handlers import Meta
 from ckpt_gcs import GCSResultHandler, GCSStore
 from ckpt_gcs.upload import GCSUpload
 from tests.servers.gcs import BUCKET, GCSServer
-from tests.servers.proxy import FAULTS, Fault, Proxy
+from tests.servers.proxy import FAULTS, SHARE, VALUES, Fault, Proxy, broken
 
-VALUES = int(os.environ.get("CKPT_TESTS_VALUES", "1000"))
-SHARE = 0.1
 # fake-gcs-server compares no checksums, so it cannot notice what was changed on its way there.
 FIRED: tuple[Fault, ...] = tuple(fault for fault in FAULTS if fault not in ("stalled", "changed on its way"))
-
-
-@contextmanager
-def broken(
-    server: GCSServer, *faults: Fault, share: float = SHARE, stalled: float = 0.0, seed: int = 1
-) -> Iterator[Proxy]:
-    """A proxy that spreads `share` of its requests over the faults, and `stalled` of them over stalls."""
-    rates: dict[Fault, float] = dict.fromkeys(faults, share / max(1, len(faults)))
-    if stalled:
-        rates["stalled"] = stalled
-    with Proxy(server.url, rates, seed=seed) as proxy:
-        yield proxy
 
 
 def handler(server: GCSServer, proxy: Proxy, **options: float) -> GCSResultHandler:

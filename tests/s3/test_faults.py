@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -14,24 +11,10 @@ from ckpt import Flow, SafeResult, task, unmapped
 from ckpt.errors import AlreadyExists, CorruptRecord, StoreUnavailable
 from ckpt.handlers import Meta
 from ckpt_s3 import S3Connection, S3ResultHandler, S3Store
-from tests.servers.proxy import FAULTS, Fault, Proxy
+from tests.servers.proxy import FAULTS, SHARE, VALUES, Fault, Proxy, broken
 from tests.servers.s3 import BUCKET, S3Server
 
-VALUES = int(os.environ.get("CKPT_TESTS_VALUES", "1000"))
-SHARE = 0.1
 TO_BOTH: tuple[Fault, ...] = tuple(fault for fault in FAULTS if fault not in ("stalled", "changed on its way"))
-
-
-@contextmanager
-def broken(
-    server: S3Server, *faults: Fault, share: float = SHARE, stalled: float = 0.0, seed: int = 1
-) -> Iterator[Proxy]:
-    """A proxy that spreads `share` of its requests over the faults, and `stalled` of them over stalls."""
-    rates: dict[Fault, float] = dict.fromkeys(faults, share / max(1, len(faults)))
-    if stalled:
-        rates["stalled"] = stalled
-    with Proxy(server.url, rates, seed=seed) as proxy:
-        yield proxy
 
 
 def handler(server: S3Server, proxy: Proxy, **options: float) -> S3ResultHandler:

@@ -7,18 +7,19 @@ A fault that a request gives no occasion for (no body to cut) lets it through an
 from __future__ import annotations
 
 import http.client
+import os
 import random
 import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final, Literal, Self, get_args
+from typing import Final, Literal, Protocol, Self, get_args
 from urllib.parse import urlsplit
 
-__all__ = ["FAULTS", "Fault", "Proxy"]
+__all__ = ["FAULTS", "SHARE", "VALUES", "Fault", "Proxy", "broken"]
 
 Fault = Literal[
     "unavailable",  # 503, not passed on
@@ -31,6 +32,10 @@ Fault = Literal[
     "stalled",  # nothing comes for a long time
 ]
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
+VALUES: Final = int(os.environ.get("CKPT_TESTS_VALUES", "1000"))
+"""How many values go through a network that breaks."""
+SHARE: Final = 0.1
+"""Of its requests that are broken."""
 
 _PER_HOP = {"connection", "keep-alive", "transfer-encoding"}
 
@@ -201,3 +206,22 @@ def _is_own_word(headers: list[tuple[str, str]]) -> bool:
 def _changed(data: bytes) -> bytes:
     middle = len(data) // 2
     return b"%b%c%b" % (data[:middle], data[middle] ^ 1, data[middle + 1 :])
+
+
+class Served(Protocol):
+    """A server as the tests know it."""
+
+    @property
+    def url(self) -> str: ...
+
+
+@contextmanager
+def broken(
+    server: Served, *faults: Fault, share: float = SHARE, stalled: float = 0.0, seed: int = 1
+) -> Iterator[Proxy]:
+    """A proxy that spreads `share` of its requests over the faults, and `stalled` of them over stalls."""
+    rates: dict[Fault, float] = dict.fromkeys(faults, share / max(1, len(faults)))
+    if stalled:
+        rates["stalled"] = stalled
+    with Proxy(server.url, rates, seed=seed) as proxy:
+        yield proxy
