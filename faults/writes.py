@@ -10,9 +10,9 @@ from pathlib import Path
 from ckpt.errors import CkptError, NotFound
 from ckpt.handlers import Meta
 from ckpt.records import LARGE
-from ckpt.stores import Buffer, ObjectInfo, ObjectStore, ObjectWriter
+from ckpt.stores import Buffer, ObjectInfo, ObjectStore, ObjectWriter, flat
 from ckpt_local import LocalResultHandler, LocalStore
-from ckpt_local.drafts import NamedDraft, flat
+from ckpt_local.drafts import NamedDraft
 from ckpt_local.store import Durability
 
 __all__ = ["GONE", "META", "WAYS", "WRITES", "NaiveHandler", "Way", "Write", "broken", "large", "left_over", "small"]
