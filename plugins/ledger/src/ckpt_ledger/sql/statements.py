@@ -1,14 +1,16 @@
 """The statements that run once for every task run, as text of one kind of database, made once.
 
-The values are bound by the driver, row by row, with nothing of SQLAlchemy in between.
+The values are bound by the driver, with nothing of SQLAlchemy in between. A statement writes many rows at once: a driver
+that is given them one by one lets go of the interpreter after each, and while the flow computes has to wait for it again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -28,7 +30,7 @@ from sqlalchemy.sql import ClauseElement, ColumnElement
 from sqlalchemy.types import TypeEngine
 
 from ckpt_ledger.sql import schema
-from ckpt_ledger.sql.rows import ARGUMENTS, LOGS, PRIOR, RUNS, TASKS
+from ckpt_ledger.sql.rows import ARGUMENTS, LOGS, PRIOR, RUNS, TASKS, Row
 
 __all__ = [
     "columns",
@@ -42,8 +44,12 @@ __all__ = [
     "keep_runs",
     "keep_tasks",
     "listed",
+    "portions",
     "reusable",
 ]
+
+_SIZES: Final = (256, 64, 16, 4, 1)
+"""Of the portions: 23 values a row stay far below what SQLite (32,766) and PostgreSQL (65,535) take in a statement."""
 
 
 def columns(table: Table, names: Sequence[str]) -> list[ColumnElement[Any]]:
@@ -51,10 +57,19 @@ def columns(table: Table, names: Sequence[str]) -> list[ColumnElement[Any]]:
     return [table.c[name] for name in names]
 
 
+def portions(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """The rows in pieces of few different sizes, so that there are few statements to prepare."""
+    start = 0
+    for size in _SIZES:
+        while len(rows) - start >= size:
+            yield rows[start : start + size]
+            start += size
+
+
 @cache
-def keep_tasks(kind: str) -> str:
-    """Write rows of `run` and `TASKS`; one of the same task run takes the place of the earlier one."""
-    return insert(kind, schema.tasks, ("run", *TASKS), key=("run", "slug", "map_index"), replace=True)
+def keep_tasks(kind: str, count: int) -> str:
+    """Write rows of `run` and `TASKS`; they take the place of earlier ones of the same task runs. No two are of one."""
+    return insert(kind, schema.tasks, ("run", *TASKS), count, key=("run", "slug", "map_index"), replace=True)
 
 
 @cache
@@ -64,21 +79,21 @@ def keep_runs(kind: str) -> str:
 
 
 @cache
-def keep_facts(kind: str) -> str:
+def keep_facts(kind: str, count: int) -> str:
     """Write facts where they are not there yet."""
-    return insert(kind, schema.facts, ("number", "data"), key=("number",))
+    return insert(kind, schema.facts, ("number", "data"), count, key=("number",))
 
 
 @cache
-def keep_arguments(kind: str) -> str:
+def keep_arguments(kind: str, count: int) -> str:
     """Write arguments where they are not there yet."""
-    return insert(kind, schema.arguments, ARGUMENTS, key=("digest",))
+    return insert(kind, schema.arguments, ARGUMENTS, count, key=("digest",))
 
 
 @cache
-def keep_logs(kind: str) -> str:
+def keep_logs(kind: str, count: int) -> str:
     """Write rows of `run` and `LOGS`."""
-    return insert(kind, schema.logs, ("run", *LOGS))
+    return insert(kind, schema.logs, ("run", *LOGS), count)
 
 
 @cache
@@ -137,8 +152,10 @@ def forget_arguments() -> Delete:
     return delete(schema.arguments).where(schema.arguments.c.digest.not_in(named))
 
 
-def insert(kind: str, table: Table, names: Sequence[str], *, key: Sequence[str] = (), replace: bool = False) -> str:
-    """Write rows of these columns, bound by place; where the key is taken, keep what is there or replace it."""
+def insert(
+    kind: str, table: Table, names: Sequence[str], count: int = 1, *, key: Sequence[str] = (), replace: bool = False
+) -> str:
+    """Write `count` rows of these columns, bound by place; where the key is taken, keep what is there or replace it."""
     made: Any = _dialect(kind).insert(table)
     if replace:
         made = made.on_conflict_do_update(
@@ -146,7 +163,8 @@ def insert(kind: str, table: Table, names: Sequence[str], *, key: Sequence[str] 
         )
     elif key:
         made = made.on_conflict_do_nothing(index_elements=list(key))
-    return _text(kind, made, names)
+    head, values, rest = re.split(r"(?<= VALUES )(\([^()]*\))", _text(kind, made, names), maxsplit=1)
+    return f"{head}{', '.join([values] * count)}{rest}"
 
 
 def _each(kind: str, of: TypeEngine[Any]) -> Select[Any]:

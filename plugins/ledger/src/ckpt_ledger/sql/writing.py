@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Final
 
 from sqlalchemy import Connection, or_, select, text, update
 
+from ckpt.calls import CallPath
 from ckpt.errors import ConfigError, NotFound
 from ckpt.task_records import CallArguments, LogLine, RunRecord, TaskRecord
 from ckpt_ledger.sql import statements
@@ -43,23 +45,20 @@ class Writing:
 
     def record(self, tasks: Sequence[TaskRecord], arguments: Sequence[CallArguments]) -> None:
         """Keep records with what they refer to."""
-        kind = self._database.kind
         maker = TaskRows()
-        by_run: dict[str, list[Row]] = {}
+        by_run: dict[str, dict[CallPath, Row]] = {}
         for task in tasks:
-            by_run.setdefault(task.run, []).append(maker.row(task))
+            by_run.setdefault(task.run, {})[task.call] = maker.row(task)
         # In one order in all processes, so that two of them never wait for each other.
         facts = sorted(maker.facts.items())
         given = sorted(arguments_row(each) for each in arguments)
 
         def work(connection: Connection) -> None:
-            if given:
-                connection.exec_driver_sql(statements.keep_arguments(kind), given)
-            if facts:
-                connection.exec_driver_sql(statements.keep_facts(kind), facts)
+            self._keep(connection, statements.keep_arguments, given)
+            self._keep(connection, statements.keep_facts, facts)
             for run, rows in by_run.items():
                 number = self._number(connection, run)
-                connection.exec_driver_sql(statements.keep_tasks(kind), [(number, *row) for row in rows])
+                self._keep(connection, statements.keep_tasks, [(number, *row) for row in rows.values()])
 
         self._database.write(work)
 
@@ -72,7 +71,7 @@ class Writing:
         def work(connection: Connection) -> None:
             for run, rows in by_run.items():
                 number = self._number(connection, run)
-                connection.exec_driver_sql(statements.keep_logs(self._database.kind), [(number, *row) for row in rows])
+                self._keep(connection, statements.keep_logs, [(number, *row) for row in rows])
 
         self._database.write(work)
 
@@ -120,6 +119,11 @@ class Writing:
             connection.execute(statements.forget_arguments())
 
         self._database.write(work)
+
+    def _keep(self, connection: Connection, statement: Callable[[str, int], str], rows: Sequence[Row]) -> None:
+        for portion in statements.portions(rows):
+            text = statement(self._database.kind, len(portion))
+            connection.exec_driver_sql(text, tuple(chain.from_iterable(portion)))
 
     def _number(self, connection: Connection, run: str) -> int:
         wanted = select(runs.c.number).where(runs.c.id == run, _STAYS)
