@@ -83,13 +83,12 @@ class SafeResult:
     @classmethod
     def of(cls, stored: Stored, result_handler: ResultHandler) -> Self:
         """The safe result of what a handler answered to `store`."""
-        return cls(
-            stored.location,
-            result_handler,
-            digest=stored.digest,
-            size=stored.size,
-            serializer=stored.serializer,
-        )
+        made = object.__new__(cls)
+        made.value, made.digest, made.size, made.serializer = (
+            stored.location, stored.digest, stored.size, stored.serializer,
+        )  # fmt: skip
+        made._handler, made._spec = result_handler, None
+        return made
 
     @property
     def result_handler(self) -> ResultHandler:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ckpt.arguments import slots_in
 from ckpt.engine.maps import follows
-from ckpt.engine.plans import STATES
+from ckpt.engine.plans import STATES, Code
 from ckpt.identities import inputs_by_argument, places
 from ckpt.results import SafeResult
-from ckpt.states import Failed, Finished, State
-from ckpt.task_records import Source, TaskRecord
+from ckpt.states import Failed, Finished, State, Success
+from ckpt.task_records import CallArguments, Source, TaskRecord
 
 if TYPE_CHECKING:
     from ckpt.calls import Call
@@ -24,6 +24,23 @@ if TYPE_CHECKING:
 
 __all__ = ["TaskFacts"]
 
+_FINAL = frozenset(STATES[Code.SUCCESS :])
+
+
+class _Shared(NamedTuple):
+    """What the records of all task runs of alike calls have in common."""
+
+    task: str
+    handler: str | None
+    level: str | None
+    code: str | None
+    slots: Sequence[tuple[str, Sequence[int]]]
+    """Per argument that takes values of other calls, the numbers of these inputs."""
+    constants: Mapping[str, tuple[Source, ...]]
+    """Per argument that holds something given in the flow, that."""
+    arguments: str | None
+    """Digest of what the flow gave; of mapped calls each has its own."""
+
 
 class TaskFacts:
     """Makes the records of one run."""
@@ -31,8 +48,8 @@ class TaskFacts:
     def __init__(self, facts: RunFacts, tracker: Tracker | None = None) -> None:
         self._facts = facts
         self._tracker = tracker
-        self._slots: dict[int, Mapping[str, tuple[int, ...]]] = {}
-        """Per call, the slots of its inputs by argument."""
+        self._shared: dict[int, _Shared] = {}
+        """By the id of a call's signature; without a tracker by the number of the call."""
         self._handlers: dict[int, str] = {}
 
     def record(self, rows: Rows, row: int, state: State) -> TaskRecord:
@@ -49,40 +66,63 @@ class TaskFacts:
     def _made(self, rows: Rows, row: int, kind: type[State], message: str, safe: SafeResult | None) -> TaskRecord:
         number = rows.call_of[row]
         call = rows.calls[number]
-        keep = rows.plans[number].keep
-        final = issubclass(kind, Finished)
-        error = rows.value[row] if issubclass(kind, Failed) else None
-        children = rows.children.get(row)
-        earlier, tracker = rows.earlier.get(row), self._tracker
-        ended = rows.ended.get(row)
-        if ended is None and final:
-            ended = datetime.now(UTC)
+        tracker = self._tracker
         signature = tracker.signature(call) if tracker is not None else None
-        given = tracker.arguments(call) if tracker is not None else None
+        shared = self._shared.get(number if signature is None else id(signature))
+        if shared is None:
+            shared = self._learn(rows, number, signature)
+        arguments = shared.arguments
+        if call.each is not None and tracker is not None:
+            arguments = _digest(tracker.arguments(call))
+        earlier = rows.earlier.get(row)
+        attempted = rows.attempted.get(row)
+        started, ended = (attempted and attempted.span) or (None, None)
+        if rows.started:
+            started = rows.started.get(row, started)
+        summary = None
+        if safe is not None:
+            told = earlier or attempted
+            summary = told.summary if told is not None else None
+        final = kind in _FINAL or issubclass(kind, Finished)
+        error = rows.value[row] if kind is not Success and issubclass(kind, Failed) else None
+        children = rows.children.get(row)
         return TaskRecord(
             self._facts.id,
             rows.path(row),
             kind.__name__,
             message,
             rows.attempts.get(row, 1) if rows.attempts else 1,
-            rows.started.get(row),
-            ended if final else None,
+            started,
+            (ended or datetime.now(UTC)) if final else None,
             safe,
             rows.outcome(row) if final else "",
-            self._inputs(rows, row, signature) if final else {},
-            handler=self._handler(keep.handler) if keep else None,
-            level=keep.level if keep else None,
-            identity=rows.identity[row] if rows.identity else None,
-            summary=(earlier.summary if earlier is not None else rows.summaries.get(row)) if safe is not None else None,
-            error="".join(traceback.format_exception(error)) if isinstance(error, BaseException) else None,
-            task=call.task.name,
-            order=number,
-            code=signature.code if signature is not None else None,
-            arguments=given.digest if given is not None else None,
-            children=None if children is None else len(children),
-            origin=None if earlier is None else earlier.made_in,
-            reusable_until=tracker.reusable_until(row) if tracker is not None and safe is not None else None,
+            self._inputs(rows, row, call, shared) if final else {},
+            shared.handler,
+            shared.level,
+            rows.identity[row] if rows.identity else None,
+            summary,
+            "".join(traceback.format_exception(error)) if isinstance(error, BaseException) else None,
+            shared.task,
+            number,
+            shared.code,
+            arguments,
+            None if children is None else len(children),
+            None if earlier is None else earlier.made_in,
+            tracker.reusable_until(row) if safe is not None and call.task.cache and tracker is not None else None,
         )
+
+    def _learn(self, rows: Rows, number: int, signature: Signature | None) -> _Shared:
+        call, keep = rows.calls[number], rows.plans[number].keep
+        if signature is None:
+            slots, constants, code, arguments = inputs_by_argument(places(call)), {}, None, None
+        else:
+            slots, code = signature.by_argument, signature.code
+            constants = {name: (Source(None, digest),) for name, digest in signature.constants.items()}
+            arguments = _digest(self._tracker.arguments(call)) if call.each is None and self._tracker else None
+        handler, level = (self._handler(keep.handler), keep.level) if keep is not None else (None, None)
+        shared = _Shared(call.task.name, handler, level, code, tuple(slots.items()), constants, arguments)
+        self._shared[number if signature is None else id(signature)] = shared
+        return shared
 
     def _handler(self, handler: object) -> str:
         found = self._handlers.get(id(handler))
@@ -90,23 +130,18 @@ class TaskFacts:
             found = self._handlers[id(handler)] = repr(handler)
         return found
 
-    def _inputs(self, rows: Rows, row: int, signature: Signature | None) -> dict[str, tuple[Source, ...]]:
+    def _inputs(self, rows: Rows, row: int, call: Call, shared: _Shared) -> Mapping[str, tuple[Source, ...]]:
         """Per argument, the task runs and constants that its value came from."""
-        number = rows.call_of[row]
-        call = rows.calls[number]
-        slots: Mapping[str, tuple[int, ...]] | None
-        slots = signature.by_argument if signature is not None else self._slots.get(number)
-        if slots is None:
-            slots = self._slots[number] = inputs_by_argument(places(call))
+        if not shared.slots:
+            return shared.constants
         inputs: dict[str, tuple[Source, ...]] = {}
-        for name, numbers in slots.items():
+        for name, slots in shared.slots:
             if call.each is None:
-                inputs[name] = tuple([_source(rows, call.inputs[slot].index) for slot in numbers])
+                inputs[name] = tuple([_source(rows, call.inputs[slot].index) for slot in slots])
             else:
-                inputs[name] = tuple(self._sources(rows, row, call, numbers))
-        if signature is not None:
-            for name, digest in signature.constants.items():
-                inputs[name] = (*inputs.get(name, ()), Source(None, digest))
+                inputs[name] = tuple(self._sources(rows, row, call, slots))
+        for name, given in shared.constants.items():
+            inputs[name] = (*inputs.get(name, ()), *given)
         return inputs
 
     def _sources(self, rows: Rows, row: int, call: Call, slots: Iterable[int]) -> Iterator[Source]:
@@ -124,6 +159,10 @@ class TaskFacts:
                 yield _source(rows, rows.children[each.call.index][index])
             else:
                 yield _source(rows, each.call.index)
+
+
+def _digest(given: CallArguments | None) -> str | None:
+    return None if given is None else given.digest
 
 
 def _source(rows: Rows, row: int) -> Source:

@@ -85,11 +85,11 @@ def run_flow(
     recorder: Recorder | None = None
     if history is not None and tracker is not None:
         recorder = Recorder(history.ledger, history.record(flow, plans, facts))
-        loop: Loop = TrackedLoop(*parts, tracker=tracker, recorder=recorder, records=records)
+        tracked = TrackedLoop(*parts, tracker=tracker, recorder=recorder, records=records)
+        recorder.begin(tracked.acknowledge_records)
+        loop: Loop = tracked
     else:
         loop = Loop(*parts)
-    if recorder is not None:
-        recorder.begin(loop.acknowledge)
     try:
         state = _ran(flow, loop, observers, runs_on)
     except BaseException as error:  # a second Ctrl-C, or a fault of ckpt: it is heard of all the same

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from ckpt.calls import CallPath
 from ckpt.handlers import JSON, ResultHandler, Staged
@@ -31,7 +31,10 @@ from ckpt.states import (
 )
 from ckpt.task_records import Identity
 
-__all__ = ["CallFacts", "CallPart", "Code", "Keep", "Outcome", "Plan", "RunFacts", "Work"]
+__all__ = ["CallFacts", "CallPart", "Code", "Keep", "Outcome", "Plan", "RunFacts", "Span", "Work"]
+
+Span = tuple[datetime, datetime]
+"""From when to when, UTC."""
 
 STATES: tuple[type[State], ...] = (
     Pending,
@@ -194,7 +197,8 @@ class Work:
         return CallPath(self.call.slug, self.index)
 
 
-class Outcome(NamedTuple):
+@dataclass(slots=True)
+class Outcome:
     """What came of one attempt."""
 
     code: int
@@ -210,3 +214,5 @@ class Outcome(NamedTuple):
     """For each of the plan's splits its elements, or why there are none; only where the value stays elsewhere."""
     summary: Mapping[str, JSON] | None = None
     """What the value looks like; only where a ledger records the run, and the value is kept."""
+    span: Span | None = None
+    """When the attempt began and ended; only where a ledger records the run."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from ckpt.arguments import resolve
 from ckpt.engine.held import Filled
-from ckpt.engine.plans import CallPart, Code, Outcome
+from ckpt.engine.plans import CallPart, Code, Outcome, Span
 from ckpt.engine.threads import ThreadsExecutor
 from ckpt.errors import NotSerializable, WorkerLost
 from ckpt.handlers import JSON, Staged, Stored
@@ -58,6 +58,7 @@ Reply = tuple[
     Exception | None,
     Sequence[Sequence[object] | Exception],
     Mapping[str, JSON] | None,
+    Span | None,
 ]
 """What a worker answers: code, value, where it is kept, by the fallback handler?, write error, parts, summary."""
 
@@ -165,10 +166,11 @@ class _Worker:
         """Let the process run one attempt; `EOFError` or `OSError` if it dies."""
         self._pipe.send_bytes(message)
         reply = cast("Reply", unpickle(self._pipe.recv_bytes()))
-        code, value, stored, by_fallback, write_error, parts, summary = reply
+        code, value, stored, by_fallback, write_error, parts, summary, span = reply
         keep = work.plan.keep
         handler = keep.fallback.handler if by_fallback and keep and keep.fallback else None
-        return Outcome(code, value, Staged(stored, None) if stored else None, handler, write_error, parts, summary)
+        staged = Staged(stored, None) if stored else None
+        return Outcome(code, value, staged, handler, write_error, parts, summary, span)
 
     def is_alive(self) -> bool:
         return self._process.poll() is None

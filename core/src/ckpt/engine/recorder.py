@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -26,6 +26,9 @@ __all__ = ["Recorder"]
 log = logging.getLogger("ckpt")
 
 _BATCH = 1000
+"""Rows that are written at once, at most."""
+_ENOUGH = 500
+"""Rows that are worth a transaction: with so many the thread starts, so that few are left when the flow ends."""
 _MOST = 4 * _BATCH
 """Rows that may wait; who has more waits for room."""
 _LINGER = 0.02
@@ -33,11 +36,11 @@ _LINGER = 0.02
 _PAUSES = (0.05, 0.2, 1.0)
 """Seconds before each further attempt to write a batch."""
 
-Acknowledge = Callable[[int, Exception | None], None]
+Acknowledge = Callable[[Sequence[int], Exception | None], None]
 
 
 class Recorder:
-    """The way of one run's facts to a ledger. `acknowledge(row, error)` is called from its thread."""
+    """The way of one run's facts to a ledger. `acknowledge(rows, error)` is called from its thread."""
 
     def __init__(self, ledger: Ledger, run: RunRecord) -> None:
         self.ledger, self.run = ledger, run
@@ -49,7 +52,7 @@ class Recorder:
         """Set when there is something to do for a thread that sleeps."""
         self._now = threading.Event()
         """Set when somebody waits for what is queued."""
-        self._acknowledge: Acknowledge = lambda row, error: None
+        self._acknowledge: Acknowledge = lambda rows, error: None
         self._given_up: Exception | None = None
         self._closed = self._idle = False
         self._thread = threading.Thread(target=self._write, name="ckpt-recorder", daemon=True)
@@ -78,7 +81,7 @@ class Recorder:
         self._rows.append((row, record))
         if self._idle:
             self._some.set()
-        if len(self._rows) == _BATCH:
+        if len(self._rows) == _ENOUGH:
             self._now.set()
 
     def hurry(self) -> None:
@@ -117,9 +120,9 @@ class Recorder:
             batch = [self._rows.popleft() for _ in range(min(_BATCH, len(self._rows)))]
             closed = self._closed and not self._rows
             error = self._written(batch)
-            for row, _ in batch:
-                if row is not None:
-                    self._acknowledge(row, error if self.ledger.required else None)
+            rows = [row for row, _ in batch if row is not None]
+            if rows:
+                self._acknowledge(rows, error if self.ledger.required else None)
             if closed and not self._lines:
                 return
             if monotonic() >= beat:

@@ -72,9 +72,9 @@ class Rows:
         self.earlier: dict[int, TaskRecord] = {}
         """Rows whose value comes from an earlier run."""
         self.started: dict[int, datetime] = {}
-        self.ended: dict[int, datetime] = {}
-        """When rows were started first, and computed, as far as somebody asks."""
-        self.summaries: dict[int, Mapping[str, JSON]] = {}
+        """When rows were started first, where there is more to know than the span of one attempt."""
+        self.attempted: dict[int, Outcome] = {}
+        """What came of the last attempt of rows that are not final yet; empty where nobody asks."""
 
     def add_children(self, parent: int, count: int) -> range:
         """Give a mapped call `count` rows for its children."""
@@ -99,12 +99,15 @@ class Rows:
 
     def path(self, row: int) -> CallPath:
         """Which task run a row is."""
-        return CallPath(self.calls[self.call_of[row]].slug, self.index(row))
+        call = self.call_of[row]
+        return CallPath(self.calls[call].slug, None if row == call else row - self.children[call].start)
 
     def handler(self, row: int) -> ResultHandler | None:
         """The handler that keeps the row's value."""
         keep = self.plans[self.call_of[row]].keep
-        return self.handlers.get(row) or (keep.handler if keep is not None else None)
+        if self.handlers and row in self.handlers:
+            return self.handlers[row]
+        return keep.handler if keep is not None else None
 
     def result(self, row: int) -> Result:
         """The row's value beside its safe value; reads nothing."""
@@ -137,11 +140,13 @@ class Rows:
 
     def safe(self, row: int) -> SafeResult | None:
         """Where the row's value is kept; None if it is not."""
-        if row in self.earlier:
+        if self.earlier and row in self.earlier:
             return self.earlier[row].safe
         stored = self.stored[row]
-        handler = None if stored is None else self.handler(row)
-        return None if stored is None or handler is None else SafeResult.of(stored, handler)
+        if stored is None:
+            return None
+        handler = self.handler(row)
+        return None if handler is None else SafeResult.of(stored, handler)
 
     def state(self, row: int) -> State:
         """The row's state as it stands now."""
@@ -160,9 +165,9 @@ class Rows:
 
     def digest(self, row: int) -> str | None:
         """The content digest of the row's value, None where it has none."""
-        if (record := self.earlier.get(row)) is not None:
-            return None if record.safe is None else record.safe.digest
         stored = self.stored[row]
+        if stored is None and (record := self.earlier.get(row)) is not None:
+            return None if record.safe is None else record.safe.digest
         if stored is None and (outcome := self.writing.get(row)) is not None and outcome.staged is not None:
             stored = outcome.staged.stored
         return stored.digest if stored else None

@@ -12,6 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from types import CoroutineType
 from typing import Any
 
@@ -31,6 +32,15 @@ log = logging.getLogger("ckpt")
 
 def run_call(work: Work) -> Outcome:
     """Run one attempt; never raises, except for what ends the process."""
+    if work.facts.ledger is None:
+        return _attempt(work)
+    started = datetime.now(UTC)
+    outcome = _attempt(work)
+    outcome.span = started, datetime.now(UTC)
+    return outcome
+
+
+def _attempt(work: Work) -> Outcome:
     plan = work.plan
     inputs = work.inputs
     token = entered.set(work)

@@ -9,8 +9,8 @@ Kept means here: the bytes are durable, and then the row of the ledger is.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import islice
 from sys import intern
 from typing import TYPE_CHECKING, Any
@@ -46,8 +46,8 @@ class TrackedLoop(Loop):
         self.tracker, self.recorder, self.records = tracker, recorder, records
         tracker.rows = self.rows
         self.rows.identity = list(tracker.planned) or [None] * len(self.calls)
-        self.recording: set[int] = set()
-        """Rows whose bytes are durable, and whose records are not yet."""
+        self.recorded: deque[tuple[Sequence[int], Exception | None]] = deque()
+        """What the recorder has said, and was not looked at yet."""
         self.told: set[int] = set()
         """Rows that are recorded as successful, and not final yet."""
         self.postponed: dict[int, TaskRecord] = {}
@@ -65,6 +65,29 @@ class TrackedLoop(Loop):
     def _await(self, timeout: float | None) -> None:
         self.recorder.hurry()
         super()._await(timeout)
+
+    def acknowledge_records(self, rows: Sequence[int], error: Exception | None) -> None:
+        """The records of these rows are durable, or will not be; called in the thread of the recorder."""
+        self.recorded.append((rows, error))
+        if self.asleep:
+            self.executor.wake()
+
+    def _has_news(self) -> bool:
+        return bool(self.recorded) or super()._has_news()
+
+    def _settle_writes(self) -> None:
+        super()._settle_writes()
+        while self.recorded:
+            rows, error = self.recorded.popleft()
+            for row in rows:
+                outcome = self.writing.pop(row, None)
+                if outcome is None:
+                    continue
+                if error is None and self.released[row] and not self.observed[self.rows.call_of[row]]:
+                    self._forget(row)  # everybody knows all of it
+                    self._close(row)
+                else:
+                    super()._written(row, outcome, error)
 
     def _is_over(self) -> bool:
         over = super()._is_over()
@@ -85,7 +108,9 @@ class TrackedLoop(Loop):
     # -- before a row starts
 
     def _begin(self, row: int) -> None:
-        if row in self.rows.attempts or not (self._served(row) or self._waits(row)):
+        if self.recorded:
+            self._settle_writes()
+        if not self.tracker.has_records or row in self.rows.attempts or not (self._served(row) or self._waits(row)):
             super()._begin(row)
 
     def _served(self, row: int) -> bool:
@@ -209,15 +234,16 @@ class TrackedLoop(Loop):
                     f"computed again, has {len(columns[0])} elements: run it again as a whole with --from"
                 )
             self.columns[call] = columns
+        if self.rows.identity[row] is None:
+            self._identify(row)
         if self.rows.earlier or self.keep_values != "all":
             for up in self._needed(row):
                 self.rows.value[up] = self._readable(up)
-        if self.rows.identity[row] is None:
-            self._identify(row)
-        work = super()._work(row)
+            work = super()._work(row)
+            work.held = not self.executor.remote and any(isinstance(value, Held) for value in work.inputs)
+        else:
+            work = super()._work(row)
         work.identity = self.rows.identity[row]
-        work.held = not self.executor.remote and any(isinstance(value, Held) for value in work.inputs)
-        self.rows.started.setdefault(row, datetime.now(UTC))
         return work
 
     def _value(self, row: int) -> object:
@@ -313,24 +339,24 @@ class TrackedLoop(Loop):
     def _attempted(self, work: Work, outcome: Outcome) -> None:
         if outcome.code == Code.FAILED and isinstance(outcome.value, Unreadable):
             self._again(work.row, outcome.value)
-        else:
-            super()._attempted(work, outcome)
+            return
+        self.rows.attempted[work.row] = outcome
+        super()._attempted(work, outcome)
 
-    def _computed(self, work: Work, outcome: Outcome) -> None:
-        self.rows.ended[work.row] = datetime.now(UTC)
-        if outcome.summary is not None:
-            self.rows.summaries[work.row] = outcome.summary
-        super()._computed(work, outcome)
+    def _retry(self, row: int, attempt: int, outcome: Outcome) -> None:
+        del self.rows.attempted[row]
+        if outcome.span is not None:
+            self.rows.started.setdefault(row, outcome.span[0])
+        super()._retry(row, attempt, outcome)
 
     def _written(self, row: int, outcome: Outcome, error: Exception | None) -> None:
-        if error is not None or row in self.recording:
-            self.recording.discard(row)
+        """The bytes of a row are durable: its record is next, and only then the row is kept."""
+        if error is not None:
             super()._written(row, outcome, error)
             return
         if outcome.staged is not None:
             self.rows.stored[row] = outcome.staged.stored
         self.rows.code[row] = Code.SUCCESS
-        self.recording.add(row)
         self.writing[row] = outcome
         self.told.add(row)
         self._tell(row, row)
@@ -341,10 +367,14 @@ class TrackedLoop(Loop):
         changed = self.rows.code[row] != Code.SUCCESS or row in self.rows.messages or self._task(row).state_handlers
         if row not in self.told or changed:
             self._tell(row)
-        self.told.discard(row)
-        for facts in (self.rows.started, self.rows.ended, self.rows.summaries):
-            facts.pop(row, None)
+        self._forget(row)
         super()._settle(row)
+
+    def _forget(self, row: int) -> None:
+        self.told.discard(row)
+        self.rows.attempted.pop(row, None)
+        if self.rows.started:
+            self.rows.started.pop(row, None)
 
     def _tell(self, row: int, acknowledged: int | None = None) -> None:
         """Record a row as it is now."""

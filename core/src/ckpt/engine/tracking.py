@@ -71,6 +71,8 @@ class Tracker:
         }
         self._bad: dict[CallPath, str] = {}
         self._signatures: dict[int, Signature] = {}
+        self.has_records = bool(self._prior) or lookup is not None
+        """May a record serve for any row at all?"""
 
     # -- identities
 
@@ -92,9 +94,8 @@ class Tracker:
     def argument(self, row: int) -> ArgumentId:
         """What stands for the value of a row in the identity of what takes it."""
         rows = self.rows
-        children = rows.children.get(row)
-        if children is not None:
-            return _joined(map(self.argument, children))
+        if row in rows.children:
+            return _joined(map(self.argument, rows.children[row]))
         digest = rows.digest(row)
         if digest is not None:
             return f"value {digest}"

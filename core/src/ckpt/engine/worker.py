@@ -74,7 +74,7 @@ def _answer(message: bytes, calls: Sequence[CallPart], facts: RunFacts) -> bytes
         number, inputs, row, index, width, attempt, identity = cast("tuple[Any, ...]", unpickle(message))
         values = loaded(inputs)
     except Exception as error:  # noqa: BLE001  unpickling a person's value may raise anything
-        return pickled((Code.FAILED, _travelling(error), None, False, None, (), None))
+        return pickled((Code.FAILED, _travelling(error), None, False, None, (), None, None))
     call = calls[number]
     work = Work(call.plan, call, facts, values, row, index, width, attempt, identity)
     return pickled(_reply(work, call, _delivered(work, run_call(work))))
@@ -93,24 +93,28 @@ def _delivered(work: Work, outcome: Outcome) -> Outcome:
         retries=work.facts.write_retries,
         delay=work.facts.write_retry_delay,
     )
-    return outcome._replace(write_error=errors[0], staged=staged if errors[0] is None else None)
+    outcome.write_error = errors[0]
+    if errors[0] is not None:
+        outcome.staged = None
+    return outcome
 
 
 def _reply(work: Work, call: CallPart, outcome: Outcome) -> Reply:
     stored = outcome.staged.stored if outcome.staged is not None else None
+    by_fallback = outcome.handler is not None
     write_error = None if outcome.write_error is None else _travelling(outcome.write_error)
     if outcome.code != Code.SUCCESS:
         value = _travelling(outcome.value) if isinstance(outcome.value, BaseException) else outcome.value
-        return outcome.code, value, None, False, None, (), None
+        return outcome.code, value, None, False, None, (), None, outcome.span
     if stored is not None and not call.is_read:
-        return outcome.code, DROPPED, stored, outcome.handler is not None, write_error, (), outcome.summary
+        return outcome.code, DROPPED, stored, by_fallback, write_error, (), outcome.summary, outcome.span
     try:
         value = Pickled(pickled(outcome.value))
     except NotSerializable as error:
         away = NotSerializable(f"the value of {work.path} cannot go to another process: {error}")
-        return Code.FAILED, away, None, False, None, (), None
+        return Code.FAILED, away, None, False, None, (), None, outcome.span
     parts = [_split(look, outcome.value) for look in call.splits]
-    return outcome.code, value, stored, outcome.handler is not None, write_error, parts, outcome.summary
+    return outcome.code, value, stored, by_fallback, write_error, parts, outcome.summary, outcome.span
 
 
 def _split(look: object, value: object) -> Sequence[object] | Exception:

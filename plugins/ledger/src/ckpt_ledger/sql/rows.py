@@ -6,9 +6,10 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from ckpt.handlers import JSON
 from ckpt.task_records import CallArguments, LogLine, RunRecord, Source, TaskRecord
 
 __all__ = [
@@ -43,16 +44,19 @@ ARGUMENTS: Final = ("digest", "data", "safe")
 LOGS: Final = ("slug", "map_index", "attempt", "at", "level", "message")
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_OUTCOMES: Final = frozenset({"", "stored", "opted out", "off"})
+"""Those that are clean."""
 
 _ALONE = re.compile("[\ud800-\udfff\0]")
 
 _json = json.JSONEncoder(separators=(",", ":")).encode
+_quoted = json.encoder.encode_basestring_ascii
 
 
 def micros(moment: datetime) -> int:
     """Microseconds since 1970."""
-    since = moment - EPOCH
-    return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
+    return (moment - EPOCH) // _MICROSECOND
 
 
 def clean(text: str) -> str:
@@ -103,62 +107,77 @@ class TaskRows:
 
     def row(self, task: TaskRecord) -> Row:
         """The columns of `TASKS`."""
-        safe = task.safe
-        started, ended, until, inputs = task.started, task.ended, task.reusable_until, task.inputs
-        slug, index = task.call
+        (
+            _, (slug, index), state, message, attempt, started, ended, safe, outcome, inputs, handler, level, identity,
+            summary, error, name, position, code, arguments, children, origin, until,
+        ) = task  # fmt: skip
         if safe is None:
             kept_by, serializer, location, digest, size = None, None, None, None, None
         else:
-            kept_by, serializer, location, digest, size = (
-                safe.kept_by, safe.serializer, _json(safe.value), safe.digest, safe.size,
+            kept_by, serializer, digest, size, location = (
+                safe.kept_by, safe.serializer, safe.digest, safe.size, safe.value,
             )  # fmt: skip
-        key = (task.task, task.code, task.level, task.handler, serializer, id(kept_by))
+            location = _quoted(location) if type(location) is str else _json(location)
+        key = (name, code, level, handler, serializer, id(kept_by))
         number = self._numbers.get(key)
         if number is None:
             # The object must live as long as its id is in a key.
             self._specs[id(kept_by)] = kept_by
-            data = _json([task.task, task.code, task.level, task.handler, serializer, safe.spec if safe else None])
+            data = _json([name, code, level, handler, serializer, safe.spec if safe else None])
             number = self._numbers[key] = _digest_number(data)
             self.facts[number] = data
         return (
             slug,
             -1 if index is None else index,
-            task.order,
+            position,
             number,
-            task.state,
-            clean(task.message),
-            task.attempt,
+            state,
+            clean(message) if message else "",
+            attempt,
             None if started is None else micros(started),
             None if ended is None else micros(ended),
             location,
             digest,
             size,
-            clean(task.outcome),
-            task.identity,
-            task.arguments,
-            task.children,
-            task.origin,
+            outcome if outcome in _OUTCOMES else clean(outcome),
+            identity,
+            arguments,
+            children,
+            origin,
             None if until is None else micros(until),
             _inputs_text(inputs) if inputs else None,
-            None if task.summary is None else _json(task.summary),
-            None if task.error is None else clean(task.error),
+            None if summary is None else _summary_text(summary),
+            None if error is None else clean(error),
         )
 
 
 def _inputs_text(inputs: Mapping[str, Sequence[Source]]) -> str:
     """`{"x":[["add-1",null,"digest"]]}`: put together by hand, in half the time that an encoder takes to be made."""
-    parts = [
-        f"{_json(name)}:[{','.join([_source_text(each) for each in sources])}]" for name, sources in inputs.items()
-    ]
+    parts = []
+    for name, sources in inputs.items():
+        texts = []
+        for call, digest in sources:
+            used = "null" if digest is None else _quoted(digest)
+            if call is None:
+                texts.append(f"[null,null,{used}]")
+            else:
+                slug, index = call
+                texts.append(f"[{_quoted(slug)},{'null' if index is None else index},{used}]")
+        parts.append(f"{_quoted(name)}:[{','.join(texts)}]")
     return f"{{{','.join(parts)}}}"
 
 
-def _source_text(source: Source) -> str:
-    digest = "null" if source.digest is None else _json(source.digest)
-    if source.call is None:
-        return f"[null,null,{digest}]"
-    slug, index = source.call
-    return f"[{_json(slug)},{'null' if index is None else index},{digest}]"
+def _summary_text(summary: Mapping[str, JSON]) -> str:
+    """A summary as JSON; most are flat and put together by hand."""
+    parts = []
+    for name, part in summary.items():
+        if type(part) is str:
+            parts.append(f"{_quoted(name)}:{_quoted(part)}")
+        elif type(part) is int:
+            parts.append(f"{_quoted(name)}:{part}")
+        else:
+            return _json(summary)
+    return f"{{{','.join(parts)}}}"
 
 
 def _digest_number(data: str) -> int:

@@ -48,7 +48,7 @@ __all__ = [
     "reusable",
 ]
 
-_SIZES: Final = (256, 64, 16, 4, 1)
+_SIZES: Final = (128, 16, 1)
 """Of the portions: 23 values a row stay far below what SQLite (32,766) and PostgreSQL (65,535) take in a statement."""
 
 
