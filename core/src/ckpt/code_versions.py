@@ -14,6 +14,7 @@ import ast
 import functools
 import hashlib
 import inspect
+import linecache
 import os
 import sys
 import textwrap
@@ -162,7 +163,7 @@ class _Units:
             return
         name = self._named(function)
         code = function.__code__
-        tree = _tree(code)
+        tree = _tree(function)
         self.found[name] = _bytecode(code) if tree is None else _dump(_undecorated(tree, function.__globals__))
         inside = dict(zip(code.co_freevars, map(_content, function.__closure__ or ()), strict=True))
         for cell, value in inside.items():
@@ -291,12 +292,16 @@ def _installed(file: str) -> bool:
     return file.startswith((f"{sys.prefix}{os.sep}", f"{sys.base_prefix}{os.sep}"))
 
 
-def _tree(code: CodeType) -> ast.Module | None:
+def _tree(function: FunctionType) -> ast.Module | None:
     """The source as a tree; None where there is none, as for a lambda in the middle of a line."""
+    code = function.__code__
     if code.co_name == "<lambda>":
         return None
+    # As `inspect.getsource`, which looks through all modules of the process for the one that we have here.
+    linecache.checkcache(code.co_filename)
+    lines = linecache.getlines(code.co_filename, function.__globals__)[code.co_firstlineno - 1 :]
     try:
-        return ast.parse(textwrap.dedent(inspect.getsource(code)))
+        return ast.parse(textwrap.dedent("".join(inspect.getblock(lines)))) if lines else None
     except (OSError, TypeError, SyntaxError, IndexError):
         return None
 

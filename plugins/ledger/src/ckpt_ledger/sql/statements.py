@@ -24,6 +24,7 @@ from sqlalchemy import (
     delete,
     func,
     literal_column,
+    or_,
     select,
 )
 from sqlalchemy.sql import ClauseElement, ColumnElement
@@ -44,11 +45,12 @@ __all__ = [
     "keep_runs",
     "keep_tasks",
     "listed",
+    "number_of",
     "portions",
     "reusable",
 ]
 
-_SIZES: Final = (128, 16, 1)
+_SIZES: Final = (128, 32, 8, 2, 1)
 """Of the portions: 23 values a row stay far below what SQLite (32,766) and PostgreSQL (65,535) take in a statement."""
 
 
@@ -70,6 +72,16 @@ def portions(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
 def keep_tasks(kind: str, count: int) -> str:
     """Write rows of `run` and `TASKS`; they take the place of earlier ones of the same task runs. No two are of one."""
     return insert(kind, schema.tasks, ("run", *TASKS), count, key=("run", "slug", "map_index"), replace=True)
+
+
+@cache
+def number_of(kind: str) -> str:
+    """The number of a run that is not in a state, bound by id and state; while it is used nobody may delete the run."""
+    runs = schema.runs
+    state = bindparam("state", type_=Text)
+    stays = or_(runs.c.state.is_(None), runs.c.state != state)
+    wanted = select(runs.c.number).where(runs.c.id == bindparam("id", type_=Text), stays)
+    return _text(kind, wanted.with_for_update(read=True, key_share=True), ("id", "state"))
 
 
 @cache

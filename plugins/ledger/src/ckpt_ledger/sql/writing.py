@@ -126,8 +126,7 @@ class Writing:
             connection.exec_driver_sql(text, tuple(chain.from_iterable(portion)))
 
     def _number(self, connection: Connection, run: str) -> int:
-        wanted = select(runs.c.number).where(runs.c.id == run, _STAYS)
-        number = connection.execute(wanted.with_for_update(read=True, key_share=True)).scalar()
+        number = connection.exec_driver_sql(statements.number_of(self._database.kind), (run, GOING)).scalar()
         if number is None:
             raise self._unknown(run)
         return int(number)
