@@ -136,7 +136,7 @@ class Recorder:
         if not self._rows and not self._closed:  # looked at after `_idle` is set, so that no sleeper is missed
             self._some.wait(most)
         self._idle = False
-        if self._rows and not self._closed:
+        if 0 < len(self._rows) < _ENOUGH and not self._closed:
             self._now.wait(_LINGER)
         self._now.clear()
 
