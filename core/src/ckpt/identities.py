@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ckpt.arguments import Build, Fetch, Look, Slot, slots_in
 from ckpt.code_versions import CodeVersions, code_name
@@ -40,13 +39,12 @@ __all__ = [
 ArgumentId = str | None
 """What stands for one argument in an identity; None for one that has none."""
 
-_PLAIN: Final = (int, str, bytes, float, bool, type(None))
+_PLAIN: Final = frozenset({int, str, bytes, float, bool, type(None)})
 _COMPARED: Final = frozenset({int, str, bool, bytes})
 _SHORT: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """What all task runs of a call have in common."""
 
     code: str | None
@@ -86,21 +84,21 @@ class Identities:
             likeness += (*call.kwargs, *map(_mark, call.kwargs.values()))
         found = self._alike.get(likeness)
         if found is None:
-            found = self._signature(call)
-            if None not in likeness:
-                self._alike[likeness] = found
+            if None in likeness:
+                return self._signature(call)
+            self._tasks[id(task)] = task  # its id stays its own
+            given = list(places(call))
+            found = self._alike[likeness] = self._made(call, given, _shapes(call, given))
         return found
 
     def _signature(self, call: Call) -> Signature:
         task = call.task
         given = list(places(call))
-        shapes: list[tuple[str, bytes | None]] = []
-        for name, label, part in given:
-            shapes.append((label, b"excluded" if name in task.cache_exclude else shape(part)))
+        shapes = _shapes(call, given)
         key = (id(task), call.is_parameter and call.slug, tuple(shapes))
         found = self._shared.get(key)
         if found is None:
-            self._tasks[id(task)] = task  # its id stays its own
+            self._tasks[id(task)] = task
             found = self._shared[key] = self._made(call, given, shapes)
         return found
 
@@ -108,21 +106,29 @@ class Identities:
         self, call: Call, given: Sequence[tuple[str, str, object]], shapes: Sequence[tuple[str, bytes | None]]
     ) -> Signature:
         code = "parameter" if call.is_parameter else self.versions.of(call.task)
+        excluded = call.task.cache_exclude
         constants: dict[str, str] = {}
         slots: dict[int, None] = {}
-        start = hashlib.sha256((code or "").encode())
+        start = [hashlib.sha256((code or "").encode()).digest()]
         whole = code is not None
-        for (name, label, part), (_, form) in zip(given, shapes, strict=True):
+        for (name, _, part), (label, form) in zip(given, shapes, strict=True):
             if form is None:
                 whole = False
                 continue
-            if not isinstance(part, Slot):
+            if type(part) is not Slot:
                 constants[name] = hashlib.sha256(constants.get(name, "").encode() + form).hexdigest()
-            if name not in call.task.cache_exclude:
+            if type(part) not in _PLAIN and name not in excluded:
                 slots.update(dict.fromkeys(slots_in(part)))
-            start.update(f"\0{label}={len(form)}:".encode() + form)
+            start.append(f"\0{label}={len(form)}:".encode())
+            start.append(form)
         by_argument = inputs_by_argument(given)
-        return Signature(code, start.digest() if whole else None, tuple(slots), by_argument, constants)
+        whole_start = hashlib.sha256(b"".join(start)).digest() if whole else None
+        return Signature(code, whole_start, tuple(slots), by_argument, constants)
+
+
+def _shapes(call: Call, given: Iterable[tuple[str, str, object]]) -> list[tuple[str, bytes | None]]:
+    excluded = call.task.cache_exclude
+    return [(label, b"excluded" if name in excluded else shape(part)) for name, label, part in given]
 
 
 def _mark(part: object) -> object:
@@ -137,6 +143,8 @@ def inputs_by_argument(given: Iterable[tuple[str, str, object]]) -> Mapping[str,
     """Per argument that takes values of other calls, the numbers of these inputs."""
     found: dict[str, dict[int, None]] = {}
     for name, _, part in given:
+        if type(part) in _PLAIN:
+            continue
         for slot in slots_in(part):
             found.setdefault(name, {})[slot] = None
     return {name: tuple(slots) for name, slots in found.items()}

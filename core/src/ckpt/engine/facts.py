@@ -13,7 +13,7 @@ from ckpt.engine.plans import STATES, Code
 from ckpt.identities import inputs_by_argument, places
 from ckpt.results import SafeResult
 from ckpt.states import Failed, Finished, State, Success
-from ckpt.task_records import CallArguments, Source, TaskRecord
+from ckpt.task_records import Source, TaskRecord
 
 if TYPE_CHECKING:
     from ckpt.calls import Call
@@ -38,8 +38,6 @@ class _Shared(NamedTuple):
     """Per argument that takes values of other calls, the numbers of these inputs."""
     constants: Mapping[str, tuple[Source, ...]]
     """Per argument that holds something given in the flow, that."""
-    arguments: str | None
-    """Digest of what the flow gave; of mapped calls each has its own."""
 
 
 class TaskFacts:
@@ -71,10 +69,13 @@ class TaskFacts:
         shared = self._shared.get(number if signature is None else id(signature))
         if shared is None:
             shared = self._learn(rows, number, signature)
-        arguments = shared.arguments
-        if call.each is not None and tracker is not None:
-            arguments = _digest(tracker.arguments(call))
         earlier = rows.earlier.get(row)
+        arguments = None
+        if earlier is not None and earlier.arguments is not None and not call.task.cache_exclude:
+            arguments = earlier.arguments  # the same identity: the same was given
+        elif tracker is not None and (shared.constants or call.each is not None):
+            given = tracker.arguments(call)
+            arguments = None if given is None else given.digest
         attempted = rows.attempted.get(row)
         started, ended = (attempted and attempted.span) or (None, None)
         if rows.started:
@@ -114,13 +115,12 @@ class TaskFacts:
     def _learn(self, rows: Rows, number: int, signature: Signature | None) -> _Shared:
         call, keep = rows.calls[number], rows.plans[number].keep
         if signature is None:
-            slots, constants, code, arguments = inputs_by_argument(places(call)), {}, None, None
+            slots, constants, code = inputs_by_argument(places(call)), {}, None
         else:
             slots, code = signature.by_argument, signature.code
             constants = {name: (Source(None, digest),) for name, digest in signature.constants.items()}
-            arguments = _digest(self._tracker.arguments(call)) if call.each is None and self._tracker else None
         handler, level = (self._handler(keep.handler), keep.level) if keep is not None else (None, None)
-        shared = _Shared(call.task.name, handler, level, code, tuple(slots.items()), constants, arguments)
+        shared = _Shared(call.task.name, handler, level, code, tuple(slots.items()), constants)
         self._shared[number if signature is None else id(signature)] = shared
         return shared
 
@@ -159,10 +159,6 @@ class TaskFacts:
                 yield _source(rows, rows.children[each.call.index][index])
             else:
                 yield _source(rows, each.call.index)
-
-
-def _digest(given: CallArguments | None) -> str | None:
-    return None if given is None else given.digest
 
 
 def _source(rows: Rows, row: int) -> Source:

@@ -379,7 +379,9 @@ class TrackedLoop(Loop):
     def _tell(self, row: int, acknowledged: int | None = None) -> None:
         """Record a row as it is now."""
         record = self.records.current(self.rows, row)
-        if record.arguments is not None and not self.recorder.knows(record.arguments):
+        earlier = self.rows.earlier.get(row)
+        is_there = earlier is not None and earlier.arguments == record.arguments
+        if record.arguments is not None and not is_there and not self.recorder.knows(record.arguments):
             given = self.tracker.arguments(self.calls[record.order])
             assert given is not None, "its digest came from there"
             self.recorder.arguments(given)

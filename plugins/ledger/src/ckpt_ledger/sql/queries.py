@@ -18,7 +18,7 @@ from ckpt.task_records import CallArguments, Identity, LogLine, TaskRecord
 from ckpt_ledger.sql import statements
 from ckpt_ledger.sql.database import Database
 from ckpt_ledger.sql.records import TaskReader, call_arguments, log_line, moment, run_record
-from ckpt_ledger.sql.rows import ARGUMENTS, LOGS, PRIOR, RUNS, TASKS, micros
+from ckpt_ledger.sql.rows import ARGUMENTS, LOGS, PRIOR, RUNS, WHOLE, micros
 from ckpt_ledger.sql.run_rows import GOING, STATES, Reference, RunRow
 from ckpt_ledger.sql.schema import arguments, logs, runs, tasks
 from ckpt_ledger.sql.statements import columns
@@ -90,9 +90,9 @@ class Queries:
             return found[0] if found else None
 
     def tasks(self, run: str, *, summaries: bool = True, children: bool = True) -> list[TaskRecord]:
-        """The task runs of a run, in run order; without summaries also without inputs and errors, and faster."""
+        """The task runs of a run, in run order; without summaries only what `PRIOR` has, and faster."""
         with self._database.reading() as connection:
-            return self._tasks(connection, run, TASKS if summaries else PRIOR, children=children)
+            return self._tasks(connection, run, WHOLE if summaries else PRIOR, children=children)
 
     def task(self, run: str, text: str) -> TaskRecord:
         """The one task run that a call slug, the name of a task with one call, or `slug[i]` means."""
@@ -260,7 +260,7 @@ class Queries:
             f"no run{of_flow} has the id or name {ref!r}: {meant}The newest: {some}; `ckpt runs` lists them"
         )
 
-    def _of(self, number: int, names: Sequence[str] = TASKS) -> Select[Any]:
+    def _of(self, number: int, names: Sequence[str] = WHOLE) -> Select[Any]:
         return select(*columns(tasks, names)).where(tasks.c.run == number)
 
     def _tasks(

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from ckpt.calls import CallPath
 from ckpt.errors import CorruptRecord
@@ -20,6 +20,9 @@ __all__ = ["TaskReader", "call_arguments", "log_line", "moment", "run_record", "
 
 _FOREVER: Final = micros(FOREVER)
 _DAMAGED = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+
+_LEFT_OUT: Final = (None,) * 5
+"""In the place of what `WHOLE` has beyond `PRIOR`."""
 
 _parsed = json.loads
 
@@ -61,22 +64,24 @@ class TaskReader:
         self._texts: dict[Any, Any] = {}
 
     def tasks(self, run: str, rows: Sequence[Sequence[Any]]) -> list[TaskRecord]:
-        """The task runs of a run that the columns `PRIOR` or `TASKS` describe."""
+        """The task runs of a run that the columns `PRIOR` or `WHOLE` describe."""
         with _whole(f"a task run of run {run!r}"), _uncollected():
             self._learn({row[3] for row in rows} - self._facts.keys())
             return [self._task(run, row) for row in rows]
 
     def _task(self, run: str, row: Sequence[Any]) -> TaskRecord:
         (
-            slug, index, position, number, state, message, attempt, started, ended, location, digest, size, outcome,
-            identity, arguments, children, origin, until, *more,
+            slug, index, position, number, state, message, attempt, location, digest, size, outcome, identity,
+            arguments, children, origin, until, *more,
         ) = row  # fmt: skip
-        inputs, summary, error = more or (None, None, None)
+        started, ended, inputs, summary, error = more or _LEFT_OUT
         shared = self._texts.setdefault
         (name, code, level, handler, serializer, _), like = self._facts[number]
         safe = None
         if location is not None:
-            safe = cast("SafeResult", like).beside(_parsed(location), digest=digest, size=size, serializer=serializer)
+            if like is None:
+                raise TypeError("a value that no handler keeps")
+            safe = like.beside(_location(location), digest=digest, size=size, serializer=serializer)
         return TaskRecord(
             run,
             CallPath(slug, None if index < 0 else index),
@@ -131,6 +136,15 @@ def summary_of(run: str, text: str) -> dict[str, JSON]:
     """The summary that a text of the column `summary` is."""
     with _whole(f"a task run of run {run!r}"):
         return _table(text)
+
+
+def _location(text: str) -> JSON:
+    """A location is nearly always a key, and then needs no parser."""
+    inner = text[1:-1]
+    if len(text) > 1 and text[0] == text[-1] == '"' and '"' not in inner and "\\" not in inner:
+        return inner
+    found: JSON = _parsed(text)
+    return found
 
 
 def _sources(rows: Any) -> tuple[Source, ...]:

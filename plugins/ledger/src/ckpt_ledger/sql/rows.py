@@ -20,6 +20,7 @@ __all__ = [
     "RUNS",
     "TASKS",
     "Row",
+    "WHOLE",
     "TaskRows",
     "arguments_row",
     "clean",
@@ -35,11 +36,16 @@ RUNS: Final = (
     "resumed", "ledger",
 )  # fmt: skip
 PRIOR: Final = (
-    "slug", "map_index", "position", "facts", "state", "message", "attempt", "started", "ended", "location", "digest",
-    "size", "outcome", "identity", "arguments", "children", "origin", "reusable_until",
+    "slug", "map_index", "position", "facts", "state", "message", "attempt", "location", "digest", "size", "outcome",
+    "identity", "arguments", "children", "origin", "reusable_until",
 )  # fmt: skip
-"""Of a task run all but what is long and not needed to go on from it."""
-TASKS: Final = (*PRIOR, "inputs", "summary", "error")
+"""Of a task run what is needed to go on from it."""
+WHOLE: Final = (*PRIOR, "started", "ended", "inputs", "summary", "error")
+TASKS: Final = (
+    "slug", "map_index", "position", "facts", "state", "message", "attempt", "started", "ended", "location", "digest",
+    "size", "outcome", "identity", "arguments", "children", "origin", "reusable_until", "inputs", "summary", "error",
+)  # fmt: skip
+"""The same in the order of the table."""
 ARGUMENTS: Final = ("digest", "data", "safe")
 LOGS: Final = ("slug", "map_index", "attempt", "at", "level", "message")
 
