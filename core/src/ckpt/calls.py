@@ -7,7 +7,7 @@ lists, tuples, dicts and dataclasses; `call[key]` stands for a part of the value
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
 from ckpt.arguments import Fetch, Later, Look, Slot, abstract, holds, unmapped
 
@@ -84,6 +84,9 @@ class Call(_Node):
 
     __slots__ = ("after", "args", "each", "flow", "index", "inputs", "kwargs", "shared", "slug", "task")
 
+    is_parameter: ClassVar[bool] = False
+    """Is its value given when the flow runs?"""
+
     def __init__(self, task: Task, flow: Flow | None) -> None:
         self.task = task
         self.flow = flow
@@ -105,11 +108,6 @@ class Call(_Node):
     def is_mapped(self) -> bool:
         """Does it run once for each element of its mapped arguments?"""
         return self.each is not None
-
-    @property
-    def is_parameter(self) -> bool:
-        """Is its value given when the flow runs?"""
-        return False
 
     @property
     def sources(self) -> list[Call]:

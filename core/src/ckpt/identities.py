@@ -17,7 +17,7 @@ from ckpt.code_versions import CodeVersions, code_name
 from ckpt.contents import digest_of
 from ckpt.errors import CkptError
 from ckpt.serializers import pickled
-from ckpt.task_records import CallArguments, Identity
+from ckpt.task_records import CallArguments, Identity, Source
 
 if TYPE_CHECKING:
     from ckpt.calls import Call
@@ -53,10 +53,10 @@ class Signature(NamedTuple):
     """Digest over code and constants; None for what has no identity."""
     slots: tuple[int, ...]
     """The inputs that count, by their numbers in the call."""
-    by_argument: Mapping[str, tuple[int, ...]]
+    by_argument: Mapping[str, Sequence[int]]
     """Per argument the inputs in it."""
-    constants: Mapping[str, str]
-    """Per argument that holds anything given in the flow, the digest of that."""
+    given: Mapping[str, Sequence[Source]]
+    """Per argument that holds anything given in the flow, that."""
 
     def identity(self, inputs: Sequence[ArgumentId]) -> Identity | None:
         """The identity of a task run, from what stands for its inputs, one for each of `slots`."""
@@ -84,51 +84,42 @@ class Identities:
             likeness += (*call.kwargs, *map(_mark, call.kwargs.values()))
         found = self._alike.get(likeness)
         if found is None:
-            if None in likeness:
-                return self._signature(call)
             self._tasks[id(task)] = task  # its id stays its own
-            given = list(places(call))
-            found = self._alike[likeness] = self._made(call, given, _shapes(call, given))
+            found, forms = self._made(call)
+            if None in likeness:
+                found = self._shared.setdefault((*likeness[:2], *forms), found)
+            else:
+                self._alike[likeness] = found
         return found
 
-    def _signature(self, call: Call) -> Signature:
-        task = call.task
-        given = list(places(call))
-        shapes = _shapes(call, given)
-        key = (id(task), call.is_parameter and call.slug, tuple(shapes))
-        found = self._shared.get(key)
-        if found is None:
-            self._tasks[id(task)] = task
-            found = self._shared[key] = self._made(call, given, shapes)
-        return found
-
-    def _made(
-        self, call: Call, given: Sequence[tuple[str, str, object]], shapes: Sequence[tuple[str, bytes | None]]
-    ) -> Signature:
-        code = "parameter" if call.is_parameter else self.versions.of(call.task)
+    def _made(self, call: Call) -> tuple[Signature, Sequence[tuple[str, bytes | None]]]:
+        """The signature, and what it was made of: label and form of each argument."""
         excluded = call.task.cache_exclude
-        constants: dict[str, str] = {}
+        code = "parameter" if call.is_parameter else self.versions.of(call.task)
+        given: dict[str, Sequence[Source]] = {}
         slots: dict[int, None] = {}
-        start = [hashlib.sha256((code or "").encode()).digest()]
-        whole = code is not None
-        for (name, _, part), (label, form) in zip(given, shapes, strict=True):
+        by_argument: dict[str, tuple[int, ...]] = {}
+        forms: list[tuple[str, bytes | None]] = []
+        is_whole = code is not None
+        start = [(code or "").encode()]
+        for name, label, part in places(call):
+            form = b"excluded" if name in excluded else shape(part)
+            forms.append((label, form))
+            inside = () if type(part) in _PLAIN else tuple(slots_in(part))
+            if inside:
+                by_argument[name] = tuple(dict.fromkeys((*by_argument.get(name, ()), *inside)))
             if form is None:
-                whole = False
+                is_whole = False
                 continue
+            if name not in excluded:
+                slots.update(dict.fromkeys(inside))
             if type(part) is not Slot:
-                constants[name] = hashlib.sha256(constants.get(name, "").encode() + form).hexdigest()
-            if type(part) not in _PLAIN and name not in excluded:
-                slots.update(dict.fromkeys(slots_in(part)))
+                before = given[name][0].digest if name in given else ""
+                given[name] = (Source(None, hashlib.sha256((before or "").encode() + form).hexdigest()),)
             start.append(f"\0{label}={len(form)}:".encode())
             start.append(form)
-        by_argument = inputs_by_argument(given)
-        whole_start = hashlib.sha256(b"".join(start)).digest() if whole else None
-        return Signature(code, whole_start, tuple(slots), by_argument, constants)
-
-
-def _shapes(call: Call, given: Iterable[tuple[str, str, object]]) -> list[tuple[str, bytes | None]]:
-    excluded = call.task.cache_exclude
-    return [(label, b"excluded" if name in excluded else shape(part)) for name, label, part in given]
+        digest = hashlib.sha256(b"".join(start)).digest() if is_whole else None
+        return Signature(code, digest, tuple(slots), by_argument, given), forms
 
 
 def _mark(part: object) -> object:
@@ -139,30 +130,30 @@ def _mark(part: object) -> object:
     return (kind, part) if kind in _COMPARED else None
 
 
-def inputs_by_argument(given: Iterable[tuple[str, str, object]]) -> Mapping[str, tuple[int, ...]]:
+def inputs_by_argument(call: Call) -> Mapping[str, Sequence[int]]:
     """Per argument that takes values of other calls, the numbers of these inputs."""
     found: dict[str, dict[int, None]] = {}
-    for name, _, part in given:
-        if type(part) in _PLAIN:
-            continue
+    for name, _, part in places(call):
         for slot in slots_in(part):
             found.setdefault(name, {})[slot] = None
     return {name: tuple(slots) for name, slots in found.items()}
 
 
-def places(call: Call) -> Iterator[tuple[str, str, object]]:
+def places(call: Call) -> list[tuple[str, str, object]]:
     """Per argument that a call gives: the name in the signature, a label that is its alone, and the template.
 
     They differ for what `*args` and `**kwargs` gather: `args` and `args[1]`.
     """
-    if call.args or call.kwargs:
-        names = _names(call.task, len(call.args), tuple(call.kwargs))
-        yield from ((*names[place], part) for place, part in enumerate(call.args))
-        yield from ((*names[name], part) for name, part in call.kwargs.items())
+    if not call.args and not call.kwargs:
+        return []
+    names = _names(call.task, len(call.args), tuple(call.kwargs))
+    parts = (*call.args, *call.kwargs.values())
+    return [(name, label, part) for (name, label), part in zip(names, parts, strict=True)]
 
 
 @lru_cache(maxsize=256)
-def _names(task: Task, count: int, keywords: tuple[str, ...]) -> Mapping[int | str, tuple[str, str]]:
+def _names(task: Task, count: int, keywords: tuple[str, ...]) -> Sequence[tuple[str, str]]:
+    """Name and label of the arguments by place, then of those by name."""
     names: dict[int | str, tuple[str, str]] = {}
     bound = task.signature.bind_partial(*range(count), **{name: name for name in keywords}).arguments
     for name, place in bound.items():
@@ -172,7 +163,7 @@ def _names(task: Task, count: int, keywords: tuple[str, ...]) -> Mapping[int | s
             names.update((inner, (name, f"{name}.{inner}")) for inner in place.values())
         else:
             names[place] = (name, name)
-    return names
+    return [names[place] for place in (*range(count), *keywords)]
 
 
 def shape(template: object) -> bytes | None:
@@ -226,7 +217,7 @@ def argument_of(digest: str | None, identity: Identity | None) -> ArgumentId:
 
 def arguments_of(call: Call, signature: Signature, keep: Callable[[bytes], CallArguments]) -> CallArguments | None:
     """What the flow gave to `call`, to be kept with the run; None where it gave nothing that can be kept."""
-    if not signature.constants and not call.each:
+    if not signature.given and not call.each:
         return None
     try:
         return keep(pickled((call.args, call.kwargs, [each.elements for each in call.each or ()])))

@@ -269,6 +269,8 @@ class Parameter(Call):
 
     __slots__ = ("default",)
 
+    is_parameter = True
+
     def __init__(
         self,
         name: str,
@@ -285,10 +287,6 @@ class Parameter(Call):
         flow = building.current()
         if flow is not None:
             flow.adopt(self)
-
-    @property
-    def is_parameter(self) -> bool:
-        return True
 
     @property
     def required(self) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ckpt.arguments import slots_in
 from ckpt.engine.maps import follows
 from ckpt.engine.plans import STATES, Code
-from ckpt.identities import inputs_by_argument, places
+from ckpt.identities import inputs_by_argument
 from ckpt.results import SafeResult
 from ckpt.states import Failed, Finished, State, Success
 from ckpt.task_records import Source, TaskRecord
@@ -27,27 +27,14 @@ __all__ = ["TaskFacts"]
 _FINAL = frozenset(STATES[Code.SUCCESS :])
 
 
-class _Shared(NamedTuple):
-    """What the records of all task runs of alike calls have in common."""
-
-    task: str
-    handler: str | None
-    level: str | None
-    code: str | None
-    slots: Sequence[tuple[str, Sequence[int]]]
-    """Per argument that takes values of other calls, the numbers of these inputs."""
-    constants: Mapping[str, tuple[Source, ...]]
-    """Per argument that holds something given in the flow, that."""
-
-
 class TaskFacts:
     """Makes the records of one run."""
 
     def __init__(self, facts: RunFacts, tracker: Tracker | None = None) -> None:
         self._facts = facts
         self._tracker = tracker
-        self._shared: dict[int, _Shared] = {}
-        """By the id of a call's signature; without a tracker by the number of the call."""
+        self._slots: dict[int, Mapping[str, Sequence[int]]] = {}
+        """Without a tracker: per call, the slots of its inputs by argument."""
         self._handlers: dict[int, str] = {}
 
     def record(self, rows: Rows, row: int, state: State) -> TaskRecord:
@@ -63,17 +50,14 @@ class TaskFacts:
 
     def _made(self, rows: Rows, row: int, kind: type[State], message: str, safe: SafeResult | None) -> TaskRecord:
         number = rows.call_of[row]
-        call = rows.calls[number]
+        call, keep = rows.calls[number], rows.plans[number].keep
         tracker = self._tracker
         signature = tracker.signature(call) if tracker is not None else None
-        shared = self._shared.get(number if signature is None else id(signature))
-        if shared is None:
-            shared = self._learn(rows, number, signature)
         earlier = rows.earlier.get(row)
         arguments = None
         if earlier is not None and earlier.arguments is not None and not call.task.cache_exclude:
             arguments = earlier.arguments  # the same identity: the same was given
-        elif tracker is not None and (shared.constants or call.each is not None):
+        elif tracker is not None and signature is not None and (signature.given or call.each is not None):
             given = tracker.arguments(call)
             arguments = None if given is None else given.digest
         attempted = rows.attempted.get(row)
@@ -97,32 +81,20 @@ class TaskFacts:
             (ended or datetime.now(UTC)) if final else None,
             safe,
             rows.outcome(row) if final else "",
-            self._inputs(rows, row, call, shared) if final else {},
-            shared.handler,
-            shared.level,
+            self._inputs(rows, row, call, signature) if final else {},
+            self._handler(keep.handler) if keep is not None else None,
+            keep.level if keep is not None else None,
             rows.identity[row] if rows.identity else None,
             summary,
             "".join(traceback.format_exception(error)) if isinstance(error, BaseException) else None,
-            shared.task,
+            call.task.name,
             number,
-            shared.code,
+            signature.code if signature is not None else None,
             arguments,
             None if children is None else len(children),
             None if earlier is None else earlier.made_in,
             tracker.reusable_until(row) if safe is not None and call.task.cache and tracker is not None else None,
         )
-
-    def _learn(self, rows: Rows, number: int, signature: Signature | None) -> _Shared:
-        call, keep = rows.calls[number], rows.plans[number].keep
-        if signature is None:
-            slots, constants, code = inputs_by_argument(places(call)), {}, None
-        else:
-            slots, code = signature.by_argument, signature.code
-            constants = {name: (Source(None, digest),) for name, digest in signature.constants.items()}
-        handler, level = (self._handler(keep.handler), keep.level) if keep is not None else (None, None)
-        shared = _Shared(call.task.name, handler, level, code, tuple(slots.items()), constants)
-        self._shared[number if signature is None else id(signature)] = shared
-        return shared
 
     def _handler(self, handler: object) -> str:
         found = self._handlers.get(id(handler))
@@ -130,19 +102,29 @@ class TaskFacts:
             found = self._handlers[id(handler)] = repr(handler)
         return found
 
-    def _inputs(self, rows: Rows, row: int, call: Call, shared: _Shared) -> Mapping[str, tuple[Source, ...]]:
+    def _inputs(
+        self, rows: Rows, row: int, call: Call, signature: Signature | None
+    ) -> Mapping[str, Sequence[Source]]:
         """Per argument, the task runs and constants that its value came from."""
-        if not shared.slots:
-            return shared.constants
-        inputs: dict[str, tuple[Source, ...]] = {}
-        for name, slots in shared.slots:
+        by_argument = self._by_argument(call) if signature is None else signature.by_argument
+        if not by_argument:
+            return {} if signature is None else signature.given
+        inputs: dict[str, Sequence[Source]] = {}
+        for name, slots in by_argument.items():
             if call.each is None:
                 inputs[name] = tuple([_source(rows, call.inputs[slot].index) for slot in slots])
             else:
                 inputs[name] = tuple(self._sources(rows, row, call, slots))
-        for name, given in shared.constants.items():
-            inputs[name] = (*inputs.get(name, ()), *given)
+        if signature is not None:
+            for name, given in signature.given.items():
+                inputs[name] = (*inputs.get(name, ()), *given)
         return inputs
+
+    def _by_argument(self, call: Call) -> Mapping[str, Sequence[int]]:
+        found = self._slots.get(call.index)
+        if found is None:
+            found = self._slots[call.index] = inputs_by_argument(call)
+        return found
 
     def _sources(self, rows: Rows, row: int, call: Call, slots: Iterable[int]) -> Iterator[Source]:
         index = rows.index(row)

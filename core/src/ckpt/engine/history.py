@@ -182,7 +182,8 @@ class History:
 
     def record(self, flow: Flow, plans: Sequence[Plan], facts: RunFacts) -> RunRecord:
         """The run, as it is told to the ledger."""
-        codes = [self.identities.versions.of(call.task) for call in flow.calls if not call.is_parameter]
+        tasks = {id(call.task): call.task for call in flow.calls if not call.is_parameter}.values()
+        codes = [self.identities.versions.of(each) for each in tasks]
         code = None if None in codes else hashlib.sha256("".join(sorted({str(each) for each in codes})).encode())
         return RunRecord(
             id=facts.id,

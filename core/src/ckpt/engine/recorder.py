@@ -27,7 +27,7 @@ log = logging.getLogger("ckpt")
 
 _BATCH = 1000
 """Rows that are written at once, at most."""
-_ENOUGH = 500
+_ENOUGH = 250
 """Rows that are worth a transaction: with so many the thread starts, so that few are left when the flow ends."""
 _MOST = 4 * _BATCH
 """Rows that may wait; who has more waits for room."""

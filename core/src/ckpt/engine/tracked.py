@@ -12,17 +12,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from ckpt.arguments import Build, Slot, slots_in
+from ckpt.engine.collector import SetAside
 from ckpt.engine.facts import TaskFacts
 from ckpt.engine.held import Filled, Kept, Unreadable
 from ckpt.engine.loop import Loop, said
 from ckpt.engine.maps import follows
 from ckpt.engine.plans import Code, Outcome, Work
 from ckpt.engine.recorder import Recorder
-from ckpt.engine.runs import DROPPED
+from ckpt.engine.runs import DROPPED, Rows
 from ckpt.engine.tracking import Tracker
 from ckpt.errors import ConfigError, Unsupported
 from ckpt.results import Held, SafeResult
@@ -48,6 +48,10 @@ class TrackedLoop(Loop):
         self.rows.identity = list(tracker.planned) or [None] * len(self.calls)
         self.recorded: deque[tuple[Sequence[int], Exception | None]] = deque()
         """What the recorder has said, and was not looked at yet."""
+        self.aside: SetAside | None = None
+        """Until the first function runs: what is there."""
+        self.kept_in: dict[str, str] = {}
+        """By run, the message of what is taken from there: one text for all of them."""
         self.told: set[int] = set()
         """Rows that are recorded as successful, and not final yet."""
         self.postponed: dict[int, TaskRecord] = {}
@@ -61,6 +65,18 @@ class TrackedLoop(Loop):
         """Rows that are computed again since what an earlier run kept at this location could not be read."""
         self.computing: set[int] = set()
         """Rows that are run although what is downstream of them was released before."""
+
+    def run(self) -> Rows:
+        self.aside = SetAside() if self.tracker.has_records else None
+        try:
+            return super().run()
+        finally:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        if self.aside is not None:
+            self.aside.end()
+            self.aside = None
 
     def _await(self, timeout: float | None) -> None:
         self.recorder.hurry()
@@ -111,6 +127,8 @@ class TrackedLoop(Loop):
         if self.recorded:
             self._settle_writes()
         if not self.tracker.has_records or row in self.rows.attempts or not (self._served(row) or self._waits(row)):
+            if self.aside is not None:
+                self._look_again()
             super()._begin(row)
 
     def _served(self, row: int) -> bool:
@@ -141,8 +159,14 @@ class TrackedLoop(Loop):
             self._release(row)
         else:
             rows.take(row, record)
-            self._finish(row, Code.CACHED, intern(f"kept in run {record.made_in}"))
+            self._finish(row, Code.CACHED, self._kept_in(record.made_in))
         return True
+
+    def _kept_in(self, run: str) -> str:
+        message = self.kept_in.get(run)
+        if message is None:
+            message = self.kept_in[run] = f"kept in run {run}"
+        return message
 
     def _identify(self, row: int) -> None:
         self.tracker.identify(row, self.columns.get(self.rows.call_of[row]))
@@ -364,11 +388,15 @@ class TrackedLoop(Loop):
             self._release(row)
 
     def _settle(self, row: int) -> None:
-        changed = self.rows.code[row] != Code.SUCCESS or row in self.rows.messages or self._task(row).state_handlers
-        if row not in self.told or changed:
+        if row not in self.told or self._has_changed(row):
             self._tell(row)
         self._forget(row)
         super()._settle(row)
+
+    def _has_changed(self, row: int) -> bool:
+        """Since it was told that it is successful?"""
+        is_other = self.rows.code[row] != Code.SUCCESS or row in self.rows.messages
+        return is_other or bool(self._task(row).state_handlers)
 
     def _forget(self, row: int) -> None:
         self.told.discard(row)
