@@ -8,7 +8,7 @@ A task run without an identity, since something in it cannot be pickled, is neve
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -50,7 +50,7 @@ class Signature(NamedTuple):
     code: str | None
     """The code version; None where it has none, and then no identity either."""
     start: bytes | None
-    """Digest over code and constants; None for what has no identity."""
+    """Code version and the form of each argument, or, of what is long, its digest; None for what has no identity."""
     slots: tuple[int, ...]
     """The inputs that count, by their numbers in the call."""
     by_argument: Mapping[str, Sequence[int]]
@@ -118,8 +118,10 @@ class Identities:
                 given[name] = (Source(None, hashlib.sha256((before or "").encode() + form).hexdigest()),)
             start.append(f"\0{label}={len(form)}:".encode())
             start.append(form)
-        digest = hashlib.sha256(b"".join(start)).digest() if is_whole else None
-        return Signature(code, digest, tuple(slots), by_argument, given), forms
+        whole = b"".join(start)
+        if len(whole) > _SHORT:  # it is hashed again for each task run
+            whole = hashlib.sha256(whole).digest()
+        return Signature(code, whole if is_whole else None, tuple(slots), by_argument, given), forms
 
 
 def _mark(part: object) -> object:

@@ -14,7 +14,7 @@ from typing import Final
 from ckpt.calls import Call, CallPath
 from ckpt.engine.plans import STATES, Code, Outcome, Plan
 from ckpt.errors import NotFound
-from ckpt.handlers import JSON, ResultHandler, Stored
+from ckpt.handlers import ResultHandler, Stored
 from ckpt.results import Held, NoResult, Result, SafeResult
 from ckpt.states import State
 from ckpt.task_records import Identity, TaskRecord

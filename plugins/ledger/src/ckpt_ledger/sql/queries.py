@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, case, func, literal, or_, select, tuple_
+from sqlalchemy import Connection, Select, and_, func, literal, or_, select, tuple_
 
 from ckpt.calls import CallPath
 from ckpt.errors import ConfigError, NotFound
@@ -20,13 +20,12 @@ from ckpt_ledger.sql.database import Database
 from ckpt_ledger.sql.records import TaskReader, call_arguments, log_line, moment, run_record
 from ckpt_ledger.sql.rows import ARGUMENTS, LOGS, PRIOR, RUNS, WHOLE, micros
 from ckpt_ledger.sql.run_rows import GOING, STATES, Reference, RunRow
-from ckpt_ledger.sql.schema import arguments, logs, runs, tasks
+from ckpt_ledger.sql.schema import arguments, has_failed, logs, runs, tasks
 from ckpt_ledger.sql.statements import columns
 
-__all__ = ["FAILED", "LAST", "Queries", "counts"]
+__all__ = ["LAST", "Queries", "counts"]
 
 LAST: Final = "last"
-FAILED: Final = ("Failed", "TimedOut", "TriggerFailed", "Cancelled")
 
 _SHOWN = 5
 _PARTITION = 2000
@@ -309,6 +308,6 @@ def _spec(safe: SafeResult) -> Mapping[str, JSON]:
 
 def counts(connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
     """Of each run how many task runs have ended, and how many of these failed."""
-    failed = func.sum(case((tasks.c.state.in_(FAILED), 1), else_=0))
-    wanted = select(tasks.c.run, func.count(), failed).where(tasks.c.run.in_(numbers)).group_by(tasks.c.run)
-    return {run: (count, int(bad)) for run, count, bad in connection.execute(wanted)}
+    wanted = select(tasks.c.run, func.count()).where(tasks.c.run.in_(numbers)).group_by(tasks.c.run)
+    failed = dict(connection.execute(wanted.where(has_failed(tasks))).tuples().all())
+    return {run: (count, failed.get(run, 0)) for run, count in connection.execute(wanted)}

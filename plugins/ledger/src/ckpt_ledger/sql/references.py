@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import (
     ARRAY,
@@ -19,7 +19,6 @@ from sqlalchemy import (
     exists,
     func,
     literal,
-    literal_column,
     or_,
     select,
 )
@@ -29,12 +28,10 @@ from ckpt.task_records import CallArguments
 from ckpt_ledger.sql.database import Database
 from ckpt_ledger.sql.records import call_arguments
 from ckpt_ledger.sql.rows import ARGUMENTS
-from ckpt_ledger.sql.schema import arguments, tasks
+from ckpt_ledger.sql.schema import arguments, is_offered, tasks
 from ckpt_ledger.sql.statements import columns
 
 __all__ = ["Leaving", "References", "among"]
-
-_KEPT: Final = ("Success", "Cached")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +53,13 @@ class Leaving:
             newer.c.number > tasks.c.number,
             newer.c.reusable_until >= tasks.c.reusable_until,
             newer.c.ended < self.horizon,
-            # As the index has it, word for word: else it is not used.
-            literal_column("newer.reusable_until IS NOT NULL"),
-            literal_column("newer.digest IS NOT NULL"),
-            literal_column("newer.state IN ('Success', 'Cached')"),
+            is_offered(newer),
         )
         alive = and_(
             tasks.c.reusable_until.is_not(None),  # so that the whole is never null
             tasks.c.reusable_until > self.horizon,
             tasks.c.identity.is_not(None),
-            tasks.c.digest.is_not(None),
-            tasks.c.state.in_(_KEPT),
+            is_offered(tasks),
             ~superseded,
         )
         object.__setattr__(self, "reusable", alive)

@@ -6,9 +6,20 @@ version, …) stands once in `facts`, under a number that is a digest of it, so 
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    FromClause,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    literal_column,
+)
 
-__all__ = ["arguments", "facts", "logs", "meta", "metadata", "runs", "tasks"]
+__all__ = ["arguments", "facts", "has_failed", "is_offered", "logs", "meta", "metadata", "runs", "tasks"]
 
 metadata = MetaData()
 
@@ -99,3 +110,19 @@ logs = Table(
     Column("level", Text, nullable=False),
     Column("message", Text, nullable=False),
 )
+
+
+def is_offered(table: FromClause) -> ColumnElement[bool]:
+    """Is a row of `tasks`, or of an alias of it, one that other runs may take, until its time is over?
+
+    Here and below word for word as the index has it: else it is not used.
+    """
+    name = table.name  # type: ignore[attr-defined]  # a table or an alias of one
+    terms = ("reusable_until IS NOT NULL", "digest IS NOT NULL", "state = 'Success'")
+    return and_(*(literal_column(f"{name}.{term}") for term in terms))
+
+
+def has_failed(table: FromClause) -> ColumnElement[bool]:
+    """Did this task run fail, in whatever way?"""
+    name = table.name  # type: ignore[attr-defined]  # as above
+    return literal_column(f"{name}.state IN ('Failed', 'TimedOut', 'TriggerFailed', 'Cancelled')")

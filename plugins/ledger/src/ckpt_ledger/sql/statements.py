@@ -1,7 +1,8 @@
 """The statements that run once for every task run, as text of one kind of database, made once.
 
-The values are bound by the driver, with nothing of SQLAlchemy in between. A statement writes many rows at once: a driver
-that is given them one by one lets go of the interpreter after each, and while the flow computes has to wait for it again.
+The values are bound by the driver, with nothing of SQLAlchemy in between. A statement writes many rows at once: a
+driver that is given them one by one lets go of the interpreter after each, and while the flow computes has to wait for
+it again.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
-    literal_column,
     or_,
     select,
 )
@@ -127,10 +127,7 @@ def reusable(kind: str) -> str:
         .where(
             other.c.identity == wanted.c.value,
             other.c.reusable_until > bindparam("now", type_=BigInteger),
-            # As the index has it, word for word: else it is not used.
-            literal_column("other.reusable_until IS NOT NULL"),
-            literal_column("other.digest IS NOT NULL"),
-            literal_column("other.state IN ('Success', 'Cached')"),
+            schema.is_offered(other),
         )
         .order_by(other.c.number.desc())
         .suffix_with("LIMIT 1")
