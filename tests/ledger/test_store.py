@@ -46,6 +46,16 @@ def test_a_task_run_comes_back_as_it_was_recorded(ledger: SQLLedger, task: objec
     assert ledger.tasks(a_run().id) == [task]
 
 
+@pytest.mark.parametrize("count", [2, 7, 9, 31, 33, 127, 129, 171, 300])
+def test_a_batch_of_any_size_comes_back(ledger: SQLLedger, count: int) -> None:
+    ledger.begin(a_run())
+    recorded = [a_task(f"clean-{number}", order=number) for number in range(count)]
+    ledger.record(recorded, [some_arguments(f"{number:064x}") for number in range(count)])
+    assert ledger.tasks(a_run().id) == recorded
+    assert ledger.arguments(f"{count - 1:064x}") == some_arguments(f"{count - 1:064x}")
+    assert ledger.prior("last", flow="weather").tasks.keys() == {task.call for task in recorded}
+
+
 def test_a_later_record_takes_the_place_of_an_earlier_one(ledger: SQLLedger) -> None:
     ledger.begin(a_run())
     ledger.record([a_task(state="Failed", error="boom"), a_task("clean-2")])
@@ -148,8 +158,8 @@ def test_an_earlier_run_comes_with_all_of_its_task_runs(ledger: SQLLedger) -> No
     for task in recorded:
         found = prior.tasks[task.call]
         for name in (
-            "run", "call", "state", "message", "attempt", "started", "ended", "safe", "outcome", "handler", "level",
-            "identity", "task", "order", "code", "arguments", "children", "origin", "reusable_until",
+            "run", "call", "state", "message", "attempt", "safe", "outcome", "handler", "level", "identity", "task",
+            "order", "code", "arguments", "children", "origin", "reusable_until",
         ):  # fmt: skip
             assert getattr(found, name) == getattr(task, name), name
 
@@ -195,7 +205,8 @@ def test_the_newest_value_that_may_be_reused_is_found(ledger: SQLLedger) -> None
     for number in range(3):
         ledger.begin(a_run(f"run-{number}", minutes=number))
     ledger.record([reusable("i1", run="run-0"), reusable("i2", "b-2", run="run-0")])
-    ledger.record([reusable("i1", run="run-1", state="Cached"), reusable("i3", "c-3", run="run-1")])
+    ledger.record([reusable("i1", run="run-1"), reusable("i3", "c-3", run="run-1")])
+    ledger.record([reusable("i1", run="run-2", state="Cached", origin="run-1")])  # it took the value, and offers none
     found = ledger.lookup([Identity(each) for each in ("i1", "i2", "missing", "i1")])
     assert {identity: record.run for identity, record in found.items()} == {"i1": "run-1", "i2": "run-0"}
     assert found[Identity("i2")].safe == a_task("b-2", run="run-0").safe
@@ -210,13 +221,14 @@ def test_what_may_not_be_reused_is_not_found(ledger: SQLLedger) -> None:
             reusable("expired", "a-1", reusable_until=now - timedelta(seconds=1)),
             reusable("failed", "b-2", state="Failed"),
             reusable("mapped", "c-3", state="Mapped"),
+            reusable("taken", "h-8", state="Cached", origin="run-0"),
             reusable("no digest", "d-4", safe=SafeResult("x", SPEC)),
             reusable("no value", "e-5", safe=None),
             reusable("never", "f-6", reusable_until=None),
             reusable("still", "g-7", reusable_until=now + timedelta(hours=1)),
         ]
     )
-    names = ["expired", "failed", "mapped", "no digest", "no value", "never", "still"]
+    names = ["expired", "failed", "mapped", "taken", "no digest", "no value", "never", "still"]
     assert list(ledger.lookup([Identity(name) for name in names])) == ["still"]
 
 

@@ -24,7 +24,7 @@ class Prior:
 
     run: RunRecord
     tasks: Mapping[CallPath, TaskRecord]
-    """The record of every task run that came to its end; summaries and errors may be left out."""
+    """The record of every task run that came to its end; times, inputs, summaries and errors may be left out."""
     is_alive: bool = False
     """Has it not ended, and is its heartbeat younger than the lease?"""
 

@@ -102,9 +102,7 @@ class TaskFacts:
             found = self._handlers[id(handler)] = repr(handler)
         return found
 
-    def _inputs(
-        self, rows: Rows, row: int, call: Call, signature: Signature | None
-    ) -> Mapping[str, Sequence[Source]]:
+    def _inputs(self, rows: Rows, row: int, call: Call, signature: Signature | None) -> Mapping[str, Sequence[Source]]:
         """Per argument, the task runs and constants that its value came from."""
         by_argument = self._by_argument(call) if signature is None else signature.by_argument
         if not by_argument:

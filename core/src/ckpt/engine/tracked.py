@@ -4,7 +4,8 @@ A row is looked at when everything upstream is there. If a record serves, the ro
 A row whose record says that it finished, and whose value was not to be kept, is *postponed*: what is downstream may
 start, and only if something that does run takes the value is it computed again; until then that one is *parked*.
 
-Kept means here: the bytes are durable, and then the row of the ledger is.
+Kept means here: the bytes are durable, and then the row of the ledger is. Where nobody is told of a single row, and the
+ledger need not keep it, that is waited for at the end of the run, for all of them together.
 """
 
 from __future__ import annotations
@@ -97,12 +98,7 @@ class TrackedLoop(Loop):
             rows, error = self.recorded.popleft()
             for row in rows:
                 outcome = self.writing.pop(row, None)
-                if outcome is None:
-                    continue
-                if error is None and self.released[row] and not self.observed[self.rows.call_of[row]]:
-                    self._forget(row)  # everybody knows all of it
-                    self._close(row)
-                else:
+                if outcome is not None:
                     super()._written(row, outcome, error)
 
     def _is_over(self) -> bool:
@@ -127,8 +123,7 @@ class TrackedLoop(Loop):
         if self.recorded:
             self._settle_writes()
         if not self.tracker.has_records or row in self.rows.attempts or not (self._served(row) or self._waits(row)):
-            if self.aside is not None:
-                self._look_again()
+            self._look_again()
             super()._begin(row)
 
     def _served(self, row: int) -> bool:
@@ -374,8 +369,8 @@ class TrackedLoop(Loop):
         super()._retry(row, attempt, outcome)
 
     def _written(self, row: int, outcome: Outcome, error: Exception | None) -> None:
-        """The bytes of a row are durable: its record is next, and only then the row is kept."""
-        if error is not None:
+        """The bytes of a row are durable: its record is next, and only then somebody is told that the row is kept."""
+        if error is not None or not (self.recorder.ledger.required or self.observed[self.rows.call_of[row]]):
             super()._written(row, outcome, error)
             return
         if outcome.staged is not None:

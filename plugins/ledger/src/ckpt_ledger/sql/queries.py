@@ -309,5 +309,5 @@ def _spec(safe: SafeResult) -> Mapping[str, JSON]:
 def counts(connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
     """Of each run how many task runs have ended, and how many of these failed."""
     wanted = select(tasks.c.run, func.count()).where(tasks.c.run.in_(numbers)).group_by(tasks.c.run)
-    failed = dict(connection.execute(wanted.where(has_failed(tasks))).tuples().all())
+    failed = {run: int(bad) for run, bad in connection.execute(wanted.where(has_failed(tasks)))}
     return {run: (count, failed.get(run, 0)) for run, count in connection.execute(wanted)}
