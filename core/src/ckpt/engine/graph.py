@@ -6,7 +6,7 @@ calls, or Python's cyclic garbage collector walks it again and again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -89,10 +89,9 @@ class Graph:
         mapped = [each.call.index for each in call.each or () if each.call is not None and not follows(each)]
         return list(dict.fromkeys([*(up.index for up in call.inputs), *mapped, *(up.index for up in call.after)]))
 
-    def down(self, number: int) -> Iterator[int]:
+    def down(self, number: int) -> list[int]:
         """The calls that wait until this one is computed."""
-        down = self._down
-        return (down[place] for place in range(self._starts[number], self._starts[number + 1]))
+        return self._down[self._starts[number] : self._starts[number + 1]]
 
     def sources(self, number: int) -> list[int]:
         """The calls whose values this one takes, each once."""

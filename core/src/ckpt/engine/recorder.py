@@ -76,13 +76,15 @@ class Recorder:
 
     def put(self, record: TaskRecord, row: int | None = None) -> None:
         """Keep a record; with `row` its being durable is acknowledged."""
-        while len(self._rows) >= _MOST:
-            time.sleep(_LINGER / 10)
         self._rows.append((row, record))
         if self._idle:
             self._some.set()
-        if len(self._rows) == _ENOUGH:
+        waiting = len(self._rows)
+        if waiting == _ENOUGH:
             self._now.set()
+        while waiting >= _MOST:
+            time.sleep(_LINGER / 10)
+            waiting = len(self._rows)
 
     def hurry(self) -> None:
         """Write what is queued now: somebody waits for it."""

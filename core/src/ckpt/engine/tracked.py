@@ -154,7 +154,14 @@ class TrackedLoop(Loop):
             self._release(row)
         else:
             rows.take(row, record)
-            self._finish(row, Code.CACHED, self._kept_in(record.made_in))
+            message = self._kept_in(record.made_in)
+            if self.observed[rows.call_of[row]]:
+                self._finish(row, Code.CACHED, message)
+            else:
+                rows.code[row], rows.messages[row] = Code.CACHED, message
+                self._tell(row)
+                self._release(row)
+                self._close(row)
         return True
 
     def _kept_in(self, run: str) -> str:

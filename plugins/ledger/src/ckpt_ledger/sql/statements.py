@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     Column,
     Delete,
     Insert,
@@ -26,6 +27,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    update,
 )
 from sqlalchemy.sql import ClauseElement, ColumnElement
 from sqlalchemy.types import TypeEngine
@@ -35,6 +37,7 @@ from ckpt_ledger.sql.rows import ARGUMENTS, LOGS, PRIOR, RUNS, TASKS, Row
 
 __all__ = [
     "columns",
+    "end_run",
     "facts_of",
     "forget",
     "forget_arguments",
@@ -82,6 +85,30 @@ def number_of(kind: str) -> str:
     stays = or_(runs.c.state.is_(None), runs.c.state != state)
     wanted = select(runs.c.number).where(runs.c.id == bindparam("id", type_=Text), stays)
     return _text(kind, wanted.with_for_update(read=True, key_share=True), ("id", "state"))
+
+
+@cache
+def end_run(kind: str) -> str:
+    """Say how a run ended and how many task runs it had: twice the moment, state, message, three times its number."""
+    runs, tasks = schema.runs, schema.tasks
+
+    def number(name: str) -> BindParameter[int]:
+        return bindparam(name, type_=BigInteger)
+
+    count = select(func.count()).select_from(tasks)
+    changed = (
+        update(runs)
+        .where(runs.c.number == number("run"))
+        .ordered_values(
+            (runs.c.ended, number("ended")),
+            (runs.c.heartbeat, number("heartbeat")),
+            (runs.c.state, bindparam("state", type_=Text)),
+            (runs.c.message, bindparam("message", type_=Text)),
+            (runs.c.tasks, count.where(tasks.c.run == number("all")).scalar_subquery()),
+            (runs.c.failed, count.where(tasks.c.run == number("bad"), schema.has_failed(tasks)).scalar_subquery()),
+        )
+    )
+    return _text(kind, changed, ("ended", "heartbeat", "state", "message", "all", "bad", "run"))
 
 
 @cache

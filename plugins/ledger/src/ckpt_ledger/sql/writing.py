@@ -13,7 +13,7 @@ from ckpt.errors import ConfigError, NotFound
 from ckpt.task_records import CallArguments, LogLine, RunRecord, TaskRecord
 from ckpt_ledger.sql import statements
 from ckpt_ledger.sql.database import Database
-from ckpt_ledger.sql.queries import LAST, counts
+from ckpt_ledger.sql.queries import LAST
 from ckpt_ledger.sql.rows import Row, TaskRows, arguments_row, clean, log_row, run_row
 from ckpt_ledger.sql.run_rows import GOING
 from ckpt_ledger.sql.schema import runs
@@ -86,15 +86,14 @@ class Writing:
 
     def end(self, run: str, state: str, message: str) -> None:
         """The run is over; its task runs are counted now, so that nobody has to count them later."""
+        kind = self._database.kind
 
         def work(connection: Connection) -> None:
             number = self._number(connection, run)
-            done, failed = counts(connection, [number]).get(number, (0, 0))
             now = self._database.now(connection)
-            self._change(
-                connection, run,
-                ended=now, heartbeat=now, state=state, message=clean(message), tasks=done, failed=failed,
-            )  # fmt: skip
+            connection.exec_driver_sql(
+                statements.end_run(kind), (now, now, state, clean(message), number, number, number)
+            )
 
         self._database.write(work)
 
