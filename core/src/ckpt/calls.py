@@ -82,7 +82,7 @@ class Call(_Node):
     of `each`; the other inputs are in elements of these. `upstream` are the calls it waits for.
     """
 
-    __slots__ = ("after", "args", "each", "flow", "index", "inputs", "kwargs", "shared", "slug", "task")
+    __slots__ = ("after", "args", "each", "flow", "index", "inputs", "kwargs", "path", "shared", "slug", "task")
 
     is_parameter: ClassVar[bool] = False
     """Is its value given when the flow runs?"""
@@ -92,6 +92,8 @@ class Call(_Node):
         self.flow = flow
         self.index = -1
         self.slug = ""
+        self.path = CallPath("")
+        """Its task run, of a mapped call the parent of its children."""
         self.args: tuple[object, ...] = ()
         self.kwargs: dict[str, object] = {}
         self.inputs: list[Call] = []

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 from ckpt import building
 from ckpt.arguments import Secret
-from ckpt.calls import Call, inputs_of
+from ckpt.calls import Call, CallPath, inputs_of
 from ckpt.errors import ConfigError
 from ckpt.executors import Executor, check_executor
 from ckpt.handlers import ResultHandler
@@ -102,6 +102,7 @@ class Flow:
             stem = slug(call.task.name, _STEM)
             self._slugs[stem] += 1
             call.slug = f"{stem}-{self._slugs[stem]}"
+        call.path = CallPath(call.slug)
         call.index = len(self.calls)
         call.flow = self
         self.calls.append(call)

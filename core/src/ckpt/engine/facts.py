@@ -110,7 +110,7 @@ class TaskFacts:
         inputs: dict[str, Sequence[Source]] = {}
         for name, slots in by_argument.items():
             if call.each is None:
-                inputs[name] = tuple([_source(rows, call.inputs[slot].index) for slot in slots])
+                inputs[name] = tuple([_whole(rows, call.inputs[slot]) for slot in slots])
             else:
                 inputs[name] = tuple(self._sources(rows, row, call, slots))
         if signature is not None:
@@ -128,18 +128,19 @@ class TaskFacts:
         index = rows.index(row)
         for slot in slots:
             if call.each is None or slot < call.shared:
-                yield _source(rows, call.inputs[slot].index)
+                yield _whole(rows, call.inputs[slot])
                 continue
             each = call.each[slot - call.shared]
             if each.call is None:
                 elements = each.elements if index is None else each.elements[index : index + 1]
                 for inner in dict.fromkeys(number for element in elements for number in slots_in(element)):
-                    yield _source(rows, call.inputs[inner].index)
+                    yield _whole(rows, call.inputs[inner])
             elif index is not None and follows(each) and each.call.index in rows.children:
-                yield _source(rows, rows.children[each.call.index][index])
+                child = rows.children[each.call.index][index]
+                yield Source(rows.path(child), rows.digest(child))
             else:
-                yield _source(rows, each.call.index)
+                yield _whole(rows, each.call)
 
 
-def _source(rows: Rows, row: int) -> Source:
-    return Source(rows.path(row), rows.digest(row))
+def _whole(rows: Rows, call: Call) -> Source:
+    return Source(call.path, rows.digest(call.index))

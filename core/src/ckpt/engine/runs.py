@@ -99,8 +99,9 @@ class Rows:
 
     def path(self, row: int) -> CallPath:
         """Which task run a row is."""
-        call = self.call_of[row]
-        return CallPath(self.calls[call].slug, None if row == call else row - self.children[call].start)
+        number = self.call_of[row]
+        path = self.calls[number].path
+        return path if row == number else CallPath(path.slug, row - self.children[number].start)
 
     def handler(self, row: int) -> ResultHandler | None:
         """The handler that keeps the row's value."""
