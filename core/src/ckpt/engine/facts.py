@@ -35,7 +35,6 @@ class TaskFacts:
         self._tracker = tracker
         self._slots: dict[int, Mapping[str, Sequence[int]]] = {}
         """Without a tracker: per call, the slots of its inputs by argument."""
-        self._handlers: dict[int, str] = {}
 
     def record(self, rows: Rows, row: int, state: State) -> TaskRecord:
         """What is known of a row in `state`."""
@@ -82,7 +81,7 @@ class TaskFacts:
             safe,
             rows.outcome(row) if final else "",
             self._inputs(rows, row, call, signature) if final else {},
-            self._handler(keep.handler) if keep is not None else None,
+            keep.shown if keep is not None else None,
             keep.level if keep is not None else None,
             rows.identity[row] if rows.identity else None,
             summary,
@@ -95,12 +94,6 @@ class TaskFacts:
             None if earlier is None else earlier.made_in,
             tracker.reusable_until(row) if safe is not None and call.task.cache and tracker is not None else None,
         )
-
-    def _handler(self, handler: object) -> str:
-        found = self._handlers.get(id(handler))
-        if found is None:
-            found = self._handlers[id(handler)] = repr(handler)
-        return found
 
     def _inputs(self, rows: Rows, row: int, call: Call, signature: Signature | None) -> Mapping[str, Sequence[Source]]:
         """Per argument, the task runs and constants that its value came from."""

@@ -210,7 +210,7 @@ def make_plans(calls: Sequence[Call], decision: Decision, facts: RunFacts) -> li
                 date=facts.started, flow=facts.flow, run_id=facts.id, parameters=facts.parameters, suffix=handler.suffix
             )
             found = ready[id(handler)] = (handler.for_run(), template)
-        return Keep(*found, level, tuple(sorted(task.tags)), fallback)
+        return Keep(*found, level, tuple(sorted(task.tags)), fallback, repr(found[0]))
 
     def plan(call: Call, choice: Choice) -> Plan:
         task = call.task

@@ -94,6 +94,8 @@ class Keep:
     tags: tuple[str, ...] = ()
     fallback: Keep | None = None
     """For a value that the handler cannot serialize (parameters only)."""
+    shown: str = ""
+    """The handler as its `repr`."""
 
     def key(self, work: Work) -> str:
         """The key for one attempt of one task run."""

@@ -75,6 +75,7 @@ class TrackedLoop(Loop):
             self._look_again()
 
     def _look_again(self) -> None:
+        """At what stands aside."""
         if self.aside is not None:
             self.aside.end()
             self.aside = None
@@ -123,7 +124,8 @@ class TrackedLoop(Loop):
         if self.recorded:
             self._settle_writes()
         if not self.tracker.has_records or row in self.rows.attempts or not (self._served(row) or self._waits(row)):
-            self._look_again()
+            if self.aside is not None:
+                self._look_again()
             super()._begin(row)
 
     def _served(self, row: int) -> bool:
@@ -390,9 +392,13 @@ class TrackedLoop(Loop):
             self._release(row)
 
     def _settle(self, row: int) -> None:
-        if row not in self.told or self._has_changed(row):
+        rows = self.rows
+        if not self.told or row not in self.told or self._has_changed(row):
             self._tell(row)
-        self._forget(row)
+        self.told.discard(row)
+        rows.attempted.pop(row, None)
+        if rows.started:
+            rows.started.pop(row, None)
         super()._settle(row)
 
     def _has_changed(self, row: int) -> bool:
@@ -400,22 +406,19 @@ class TrackedLoop(Loop):
         is_other = self.rows.code[row] != Code.SUCCESS or row in self.rows.messages
         return is_other or bool(self._task(row).state_handlers)
 
-    def _forget(self, row: int) -> None:
-        self.told.discard(row)
-        self.rows.attempted.pop(row, None)
-        if self.rows.started:
-            self.rows.started.pop(row, None)
-
     def _tell(self, row: int, acknowledged: int | None = None) -> None:
         """Record a row as it is now."""
         record = self.records.current(self.rows, row)
-        earlier = self.rows.earlier.get(row)
-        is_there = earlier is not None and earlier.arguments == record.arguments
-        if record.arguments is not None and not is_there and not self.recorder.knows(record.arguments):
+        if record.arguments is not None and not self._is_there(row, record.arguments):
             given = self.tracker.arguments(self.calls[record.order])
             assert given is not None, "its digest came from there"
             self.recorder.arguments(given)
         self.recorder.put(record, acknowledged)
+
+    def _is_there(self, row: int, arguments: str) -> bool:
+        """Has the ledger these arguments, from the run that the value was taken from or from this one?"""
+        earlier = self.rows.earlier.get(row)
+        return (earlier is not None and earlier.arguments == arguments) or self.recorder.knows(arguments)
 
 
 def _in_elements(call: Call) -> Iterable[int]:
