@@ -3,8 +3,8 @@
     python benchmarks/history.py [--quick] [--only TEXT] [--json FILE] [--folder DIR]
 
 Recording is judged against the same flow with the ledger switched off, in the same run, with the values in memory: what
-the disk makes of a thousand files differs by more than the rows cost. Everything else is judged by itself. The ledger is
-a file on the disk, as it comes. Rounds and medians are as in `run.py`.
+the disk makes of a thousand files differs by more than the rows cost. Everything else is judged by itself. The ledger
+is a file on the disk, as it comes. Rounds and medians are as in `run.py`.
 """
 
 from __future__ import annotations

@@ -434,3 +434,7 @@ def test_the_command_says_what_goes_and_deletes_only_when_told_to(
     assert sum(each["objects"] for each in items) == len(before) - len(files(results)) > 0
     assert command(tmp_path, "verify", "--all").returncode == 0
     assert command(tmp_path, "gc", "--older-than", "soon").returncode == 2
+    wrong_flow = command(tmp_path, "gc", "--flow", "chian", "--dry-run")
+    assert wrong_flow.returncode == 2
+    assert "did you mean 'chain'" in wrong_flow.stderr
+    assert command(tmp_path, "gc", "--flow", "chain", "--dry-run").returncode == 0
