@@ -29,14 +29,8 @@ _WELL = ("Success", "Cached", "Skipped")
 
 
 def show_run(row: RunRow, records: Sequence[TaskRecord], counts: Sequence[Children], *, unfold: bool) -> None:
-    """Print what is known of a run, its task runs in run order, and what it ran in."""
+    """Print what is known of a run, and its task runs in run order."""
     show_facts(list(_facts(row)))
-    _show_task_runs(row, records, counts, unfold=unfold)
-    console().print()
-    show_facts(list(_surroundings(row)))
-
-
-def _show_task_runs(row: RunRow, records: Sequence[TaskRecord], counts: Sequence[Children], *, unfold: bool) -> None:
     by_slug: dict[str, list[Children]] = {}
     for each in counts:
         by_slug.setdefault(each.slug, []).append(each)
@@ -113,11 +107,6 @@ def _facts(row: RunRow) -> Iterator[tuple[str, Cell]]:
     for place in record.places:
         options = " ".join(f"{name}={_short(value)}" for name, value in place.handler.items() if name != "type")
         yield "values in", f"{place.handler.get('type', '')} {options}: {place.prefix}"
-
-
-def _surroundings(row: RunRow) -> Iterator[tuple[str, Cell]]:
-    """What is long, and seldom asked for."""
-    record = row.record
     yield "code", record.code or ""
     yield "environment", _listed(record.environment)
     yield "ledger", record.ledger or ""
