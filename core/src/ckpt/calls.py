@@ -82,7 +82,7 @@ class Call(_Node):
     of `each`; the other inputs are in elements of these. `upstream` are the calls it waits for.
     """
 
-    __slots__ = ("after", "args", "each", "flow", "index", "inputs", "kwargs", "path", "shared", "slug", "task")
+    __slots__ = ("after", "args", "each", "flow", "index", "inputs", "kwargs", "path", "shared", "task")
 
     is_parameter: ClassVar[bool] = False
     """Is its value given when the flow runs?"""
@@ -91,7 +91,6 @@ class Call(_Node):
         self.task = task
         self.flow = flow
         self.index = -1
-        self.slug = ""
         self.path = CallPath("")
         """Its task run, of a mapped call the parent of its children."""
         self.args: tuple[object, ...] = ()
@@ -105,6 +104,11 @@ class Call(_Node):
     def name(self) -> str:
         """The name of the task."""
         return self.task.name
+
+    @property
+    def slug(self) -> str:
+        """Its name in the flow."""
+        return self.path.slug
 
     @property
     def is_mapped(self) -> bool:

@@ -302,7 +302,7 @@ def _tree(function: FunctionType) -> ast.Module | None:
     lines = linecache.getlines(code.co_filename, function.__globals__)[code.co_firstlineno - 1 :]
     try:
         return ast.parse(textwrap.dedent("".join(inspect.getblock(lines)))) if lines else None
-    except (OSError, TypeError, SyntaxError, IndexError):
+    except SyntaxError:
         return None
 
 

@@ -97,12 +97,11 @@ class Flow:
         if isinstance(call, Parameter) and call.name in self.parameters():
             raise ConfigError(f"flow {self.name!r} has a parameter {call.name!r} already; use that one")
         if isinstance(call, Parameter):
-            call.slug = component(call.name)
+            call.path = CallPath(component(call.name))
         else:
             stem = slug(call.task.name, _STEM)
             self._slugs[stem] += 1
-            call.slug = f"{stem}-{self._slugs[stem]}"
-        call.path = CallPath(call.slug)
+            call.path = CallPath(f"{stem}-{self._slugs[stem]}")
         call.index = len(self.calls)
         call.flow = self
         self.calls.append(call)

@@ -8,7 +8,7 @@ A task run without an identity, since something in it cannot be pickled, is neve
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -50,7 +50,7 @@ class Signature(NamedTuple):
     code: str | None
     """The code version; None where it has none, and then no identity either."""
     start: bytes | None
-    """Code version and the form of each argument, or, of what is long, its digest; None for what has no identity."""
+    """Digest over code and constants; None for what has no identity."""
     slots: tuple[int, ...]
     """The inputs that count, by their numbers in the call."""
     by_argument: Mapping[str, Sequence[int]]
@@ -96,32 +96,26 @@ class Identities:
         """The signature, and what it was made of: label and form of each argument."""
         excluded = call.task.cache_exclude
         code = "parameter" if call.is_parameter else self.versions.of(call.task)
-        given: dict[str, Sequence[Source]] = {}
-        slots: dict[int, None] = {}
-        by_argument: dict[str, tuple[int, ...]] = {}
+        parts = places(call)
+        by_argument = inputs_by_argument(parts)
+        slots = dict.fromkeys(slot for name, numbers in by_argument.items() if name not in excluded for slot in numbers)
+        constants: dict[str, str] = {}
         forms: list[tuple[str, bytes | None]] = []
-        is_whole = code is not None
         start = [(code or "").encode()]
-        for name, label, part in places(call):
+        is_whole = code is not None
+        for name, label, part in parts:
             form = b"excluded" if name in excluded else shape(part)
             forms.append((label, form))
-            inside = () if type(part) in _PLAIN else tuple(slots_in(part))
-            if inside:
-                by_argument[name] = tuple(dict.fromkeys((*by_argument.get(name, ()), *inside)))
             if form is None:
                 is_whole = False
                 continue
-            if name not in excluded:
-                slots.update(dict.fromkeys(inside))
             if type(part) is not Slot:
-                before = given[name][0].digest if name in given else ""
-                given[name] = (Source(None, hashlib.sha256((before or "").encode() + form).hexdigest()),)
+                constants[name] = hashlib.sha256(constants.get(name, "").encode() + form).hexdigest()
             start.append(f"\0{label}={len(form)}:".encode())
             start.append(form)
-        whole = b"".join(start)
-        if len(whole) > _SHORT:  # it is hashed again for each task run
-            whole = hashlib.sha256(whole).digest()
-        return Signature(code, whole if is_whole else None, tuple(slots), by_argument, given), forms
+        digest = hashlib.sha256(b"".join(start)).digest() if is_whole else None
+        given = {name: (Source(None, each),) for name, each in constants.items()}
+        return Signature(code, digest, tuple(slots), by_argument, given), forms
 
 
 def _mark(part: object) -> object:
@@ -132,10 +126,10 @@ def _mark(part: object) -> object:
     return (kind, part) if kind in _COMPARED else None
 
 
-def inputs_by_argument(call: Call) -> Mapping[str, Sequence[int]]:
+def inputs_by_argument(given: Iterable[tuple[str, str, object]]) -> Mapping[str, Sequence[int]]:
     """Per argument that takes values of other calls, the numbers of these inputs."""
     found: dict[str, dict[int, None]] = {}
-    for name, _, part in places(call):
+    for name, _, part in given:
         for slot in slots_in(part):
             found.setdefault(name, {})[slot] = None
     return {name: tuple(slots) for name, slots in found.items()}

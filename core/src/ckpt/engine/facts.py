@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from ckpt.arguments import slots_in
 from ckpt.engine.maps import follows
-from ckpt.engine.plans import STATES, Code
-from ckpt.identities import inputs_by_argument
+from ckpt.engine.plans import STATES
+from ckpt.identities import inputs_by_argument, places
 from ckpt.results import SafeResult
-from ckpt.states import Failed, Finished, State, Success
+from ckpt.states import Failed, Finished, State
 from ckpt.task_records import Source, TaskRecord
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ckpt.identities import Signature
 
 __all__ = ["TaskFacts"]
-
-_FINAL = frozenset(STATES[Code.SUCCESS :])
 
 
 class TaskFacts:
@@ -67,8 +65,8 @@ class TaskFacts:
         if safe is not None:
             told = earlier or attempted
             summary = told.summary if told is not None else None
-        final = kind in _FINAL or issubclass(kind, Finished)
-        error = rows.value[row] if kind is not Success and issubclass(kind, Failed) else None
+        final = issubclass(kind, Finished)
+        error = rows.value[row] if issubclass(kind, Failed) else None
         children = rows.children.get(row)
         return TaskRecord(
             self._facts.id,
@@ -92,7 +90,7 @@ class TaskFacts:
             arguments,
             None if children is None else len(children),
             None if earlier is None else earlier.made_in,
-            tracker.reusable_until(row) if safe is not None and call.task.cache and tracker is not None else None,
+            tracker.reusable_until(row) if tracker is not None and safe is not None else None,
         )
 
     def _inputs(self, rows: Rows, row: int, call: Call, signature: Signature | None) -> Mapping[str, Sequence[Source]]:
@@ -114,7 +112,7 @@ class TaskFacts:
     def _by_argument(self, call: Call) -> Mapping[str, Sequence[int]]:
         found = self._slots.get(call.index)
         if found is None:
-            found = self._slots[call.index] = inputs_by_argument(call)
+            found = self._slots[call.index] = inputs_by_argument(places(call))
         return found
 
     def _sources(self, rows: Rows, row: int, call: Call, slots: Iterable[int]) -> Iterator[Source]:

@@ -85,9 +85,8 @@ def run_flow(
     recorder: Recorder | None = None
     if history is not None and tracker is not None:
         recorder = Recorder(history.ledger, history.record(flow, plans, facts))
-        tracked = TrackedLoop(*parts, tracker=tracker, recorder=recorder, records=records)
-        recorder.begin(tracked.acknowledge_records)
-        loop: Loop = tracked
+        loop: Loop = TrackedLoop(*parts, tracker=tracker, recorder=recorder, records=records)
+        recorder.begin(loop.acknowledge)
     else:
         loop = Loop(*parts)
     try:

@@ -135,7 +135,7 @@ class Loop:
             pause = max(0.0, self.later[0][0] - monotonic())
             timeout = pause if timeout is None else min(pause, timeout)
         self.asleep = True
-        finished = self.executor.wait(0 if self._has_news() else timeout)
+        finished = self.executor.wait(0 if self.acknowledged else timeout)
         self.asleep = False
         for work, outcome in finished:
             self.running.discard(work.row)
@@ -143,10 +143,6 @@ class Loop:
         self._settle_writes()
         while self.later and self.later[0][0] <= monotonic():
             self.ready.append(heapq.heappop(self.later)[1])
-
-    def _has_news(self) -> bool:
-        """Is there something to settle? Looked at after `asleep` is set."""
-        return bool(self.acknowledged)
 
     def acknowledge(self, row: int, error: Exception | None) -> None:
         # In a thread of the writers: append first, then look, so that no sleeper is missed.
@@ -416,13 +412,9 @@ class Loop:
         self._settle(row)
 
     def _settle(self, row: int) -> None:
-        """Free what waited for a row that is final."""
-        self._release(row)
-        self._close(row)
-
-    def _close(self, row: int) -> None:
-        """End the mapped call with the last child that is final; forget what nobody reads any more."""
+        """Free what waited for a row that is final, and end its mapped call with the last child."""
         call = self.rows.call_of[row]
+        self._release(row)
         if row != call:
             self.unfinished[call] -= 1
             if not self.unfinished[call] and self.rows.code[call] < Code.SUCCESS:

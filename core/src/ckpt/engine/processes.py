@@ -12,16 +12,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection, Pipe
 from typing import TYPE_CHECKING, cast
 
 from ckpt.arguments import resolve
 from ckpt.engine.held import Filled
-from ckpt.engine.plans import CallPart, Code, Outcome, Span
+from ckpt.engine.plans import CallPart, Code, Outcome
 from ckpt.engine.threads import ThreadsExecutor
 from ckpt.errors import NotSerializable, WorkerLost
-from ckpt.handlers import JSON, Staged, Stored
 from ckpt.results import Held
 from ckpt.serializers import pickled, unpickle
 
@@ -50,17 +49,8 @@ class Pickled(Held):
         return Pickled, (self.data,)
 
 
-Reply = tuple[
-    int,
-    object,
-    Stored | None,
-    bool,
-    Exception | None,
-    Sequence[Sequence[object] | Exception],
-    Mapping[str, JSON] | None,
-    Span | None,
-]
-"""What a worker answers: code, value, where it is kept, by the fallback handler?, write error, parts, summary."""
+Reply = tuple[Outcome, bool]
+"""What a worker answers, and whether the fallback handler keeps the value: a handler stays where it is."""
 
 
 class ProcessesExecutor(ThreadsExecutor):
@@ -166,11 +156,10 @@ class _Worker:
         """Let the process run one attempt; `EOFError` or `OSError` if it dies."""
         self._pipe.send_bytes(message)
         reply = cast("Reply", unpickle(self._pipe.recv_bytes()))
-        code, value, stored, by_fallback, write_error, parts, summary, span = reply
+        outcome, by_fallback = reply
         keep = work.plan.keep
-        handler = keep.fallback.handler if by_fallback and keep and keep.fallback else None
-        staged = Staged(stored, None) if stored else None
-        return Outcome(code, value, staged, handler, write_error, parts, summary, span)
+        outcome.handler = keep.fallback.handler if by_fallback and keep and keep.fallback else None
+        return outcome
 
     def is_alive(self) -> bool:
         return self._process.poll() is None

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -27,8 +27,6 @@ log = logging.getLogger("ckpt")
 
 _BATCH = 1000
 """Rows that are written at once, at most."""
-_ENOUGH = 250
-"""Rows that are worth a transaction: with so many the thread starts, so that few are left when the flow ends."""
 _MOST = 4 * _BATCH
 """Rows that may wait; who has more waits for room."""
 _LINGER = 0.02
@@ -36,11 +34,11 @@ _LINGER = 0.02
 _PAUSES = (0.05, 0.2, 1.0)
 """Seconds before each further attempt to write a batch."""
 
-Acknowledge = Callable[[Sequence[int], Exception | None], None]
+Acknowledge = Callable[[int, Exception | None], None]
 
 
 class Recorder:
-    """The way of one run's facts to a ledger. `acknowledge(rows, error)` is called from its thread."""
+    """The way of one run's facts to a ledger. `acknowledge(row, error)` is called from its thread."""
 
     def __init__(self, ledger: Ledger, run: RunRecord) -> None:
         self.ledger, self.run = ledger, run
@@ -52,7 +50,7 @@ class Recorder:
         """Set when there is something to do for a thread that sleeps."""
         self._now = threading.Event()
         """Set when somebody waits for what is queued."""
-        self._acknowledge: Acknowledge = lambda rows, error: None
+        self._acknowledge: Acknowledge = lambda row, error: None
         self._given_up: Exception | None = None
         self._closed = self._idle = False
         self._thread = threading.Thread(target=self._write, name="ckpt-recorder", daemon=True)
@@ -80,7 +78,7 @@ class Recorder:
         if self._idle:
             self._some.set()
         waiting = len(self._rows)
-        if waiting == _ENOUGH:
+        if waiting == _BATCH:
             self._now.set()
         while waiting >= _MOST:
             time.sleep(_LINGER / 10)
@@ -122,9 +120,9 @@ class Recorder:
             batch = [self._rows.popleft() for _ in range(min(_BATCH, len(self._rows)))]
             closed = self._closed and not self._rows
             error = self._written(batch)
-            rows = [row for row, _ in batch if row is not None]
-            if rows:
-                self._acknowledge(rows, error if self.ledger.required else None)
+            for row, _ in batch:
+                if row is not None:
+                    self._acknowledge(row, error if self.ledger.required else None)
             if closed and not self._lines:
                 return
             if monotonic() >= beat:
@@ -138,7 +136,7 @@ class Recorder:
         if not self._rows and not self._closed:  # looked at after `_idle` is set, so that no sleeper is missed
             self._some.wait(most)
         self._idle = False
-        if 0 < len(self._rows) < _ENOUGH and not self._closed:
+        if 0 < len(self._rows) < _BATCH and not self._closed:
             self._now.wait(_LINGER)
         self._now.clear()
 

@@ -106,7 +106,7 @@ class Rows:
     def handler(self, row: int) -> ResultHandler | None:
         """The handler that keeps the row's value."""
         keep = self.plans[self.call_of[row]].keep
-        if self.handlers and row in self.handlers:
+        if row in self.handlers:
             return self.handlers[row]
         return keep.handler if keep is not None else None
 
@@ -141,7 +141,7 @@ class Rows:
 
     def safe(self, row: int) -> SafeResult | None:
         """Where the row's value is kept; None if it is not."""
-        if self.earlier and row in self.earlier:
+        if row in self.earlier:
             return self.earlier[row].safe
         stored = self.stored[row]
         if stored is None:

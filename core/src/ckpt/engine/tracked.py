@@ -10,9 +10,9 @@ ledger need not keep it, that is waited for at the end of the run, for all of th
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from ckpt.arguments import Build, Slot, slots_in
@@ -47,12 +47,8 @@ class TrackedLoop(Loop):
         self.tracker, self.recorder, self.records = tracker, recorder, records
         tracker.rows = self.rows
         self.rows.identity = list(tracker.planned) or [None] * len(self.calls)
-        self.recorded: deque[tuple[Sequence[int], Exception | None]] = deque()
-        """What the recorder has said, and was not looked at yet."""
         self.aside: SetAside | None = None
         """Until the first function runs: what is there."""
-        self.kept_in: dict[str, str] = {}
-        """By run, the message of what is taken from there: one text for all of them."""
         self.told: set[int] = set()
         """Rows that are recorded as successful, and not final yet."""
         self.postponed: dict[int, TaskRecord] = {}
@@ -72,35 +68,12 @@ class TrackedLoop(Loop):
         try:
             return super().run()
         finally:
-            self._look_again()
-
-    def _look_again(self) -> None:
-        """At what stands aside."""
-        if self.aside is not None:
-            self.aside.end()
-            self.aside = None
+            if self.aside is not None:
+                self.aside.end()
 
     def _await(self, timeout: float | None) -> None:
         self.recorder.hurry()
         super()._await(timeout)
-
-    def acknowledge_records(self, rows: Sequence[int], error: Exception | None) -> None:
-        """The records of these rows are durable, or will not be; called in the thread of the recorder."""
-        self.recorded.append((rows, error))
-        if self.asleep:
-            self.executor.wake()
-
-    def _has_news(self) -> bool:
-        return bool(self.recorded) or super()._has_news()
-
-    def _settle_writes(self) -> None:
-        super()._settle_writes()
-        while self.recorded:
-            rows, error = self.recorded.popleft()
-            for row in rows:
-                outcome = self.writing.pop(row, None)
-                if outcome is not None:
-                    super()._written(row, outcome, error)
 
     def _is_over(self) -> bool:
         over = super()._is_over()
@@ -121,11 +94,9 @@ class TrackedLoop(Loop):
     # -- before a row starts
 
     def _begin(self, row: int) -> None:
-        if self.recorded:
-            self._settle_writes()
         if not self.tracker.has_records or row in self.rows.attempts or not (self._served(row) or self._waits(row)):
             if self.aside is not None:
-                self._look_again()
+                self.aside.end()
             super()._begin(row)
 
     def _served(self, row: int) -> bool:
@@ -156,21 +127,8 @@ class TrackedLoop(Loop):
             self._release(row)
         else:
             rows.take(row, record)
-            message = self._kept_in(record.made_in)
-            if self.observed[rows.call_of[row]]:
-                self._finish(row, Code.CACHED, message)
-            else:
-                rows.code[row], rows.messages[row] = Code.CACHED, message
-                self._tell(row)
-                self._release(row)
-                self._close(row)
+            self._finish(row, Code.CACHED, intern(f"kept in run {record.made_in}"))
         return True
-
-    def _kept_in(self, run: str) -> str:
-        message = self.kept_in.get(run)
-        if message is None:
-            message = self.kept_in[run] = f"kept in run {run}"
-        return message
 
     def _identify(self, row: int) -> None:
         self.tracker.identify(row, self.columns.get(self.rows.call_of[row]))
@@ -264,13 +222,13 @@ class TrackedLoop(Loop):
             self.columns[call] = columns
         if self.rows.identity[row] is None:
             self._identify(row)
-        if self.rows.earlier or self.keep_values != "all":
+        may_be_elsewhere = bool(self.rows.earlier) or self.keep_values != "all"
+        if may_be_elsewhere:
             for up in self._needed(row):
                 self.rows.value[up] = self._readable(up)
-            work = super()._work(row)
-            work.held = not self.executor.remote and any(isinstance(value, Held) for value in work.inputs)
-        else:
-            work = super()._work(row)
+        work = super()._work(row)
+        if may_be_elsewhere and not self.executor.remote:
+            work.held = any(isinstance(value, Held) for value in work.inputs)
         work.identity = self.rows.identity[row]
         return work
 
@@ -379,7 +337,8 @@ class TrackedLoop(Loop):
 
     def _written(self, row: int, outcome: Outcome, error: Exception | None) -> None:
         """The bytes of a row are durable: its record is next, and only then somebody is told that the row is kept."""
-        if error is not None or not (self.recorder.ledger.required or self.observed[self.rows.call_of[row]]):
+        is_waited_for = self.recorder.ledger.required or self.observed[self.rows.call_of[row]]
+        if error is not None or row in self.told or not is_waited_for:
             super()._written(row, outcome, error)
             return
         if outcome.staged is not None:
@@ -392,13 +351,11 @@ class TrackedLoop(Loop):
             self._release(row)
 
     def _settle(self, row: int) -> None:
-        rows = self.rows
-        if not self.told or row not in self.told or self._has_changed(row):
+        if row not in self.told or self._has_changed(row):
             self._tell(row)
         self.told.discard(row)
-        rows.attempted.pop(row, None)
-        if rows.started:
-            rows.started.pop(row, None)
+        self.rows.attempted.pop(row, None)
+        self.rows.started.pop(row, None)
         super()._settle(row)
 
     def _has_changed(self, row: int) -> bool:

@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from ckpt.contexts import context
@@ -25,6 +26,7 @@ from ckpt.engine.runs import DROPPED
 from ckpt.engine.task_runner import run_call
 from ckpt.engine.writers import send
 from ckpt.errors import NotSerializable
+from ckpt.handlers import Staged
 from ckpt.logs import show_messages
 from ckpt.serializers import pickled, unpickle, unpickle_flow
 
@@ -74,7 +76,7 @@ def _answer(message: bytes, calls: Sequence[CallPart], facts: RunFacts) -> bytes
         number, inputs, row, index, width, attempt, identity = cast("tuple[Any, ...]", unpickle(message))
         values = loaded(inputs)
     except Exception as error:  # noqa: BLE001  unpickling a person's value may raise anything
-        return pickled((Code.FAILED, _travelling(error), None, False, None, (), None, None))
+        return pickled((Outcome(Code.FAILED, _travelling(error)), False))
     call = calls[number]
     work = Work(call.plan, call, facts, values, row, index, width, attempt, identity)
     return pickled(_reply(work, call, _delivered(work, run_call(work))))
@@ -100,21 +102,22 @@ def _delivered(work: Work, outcome: Outcome) -> Outcome:
 
 
 def _reply(work: Work, call: CallPart, outcome: Outcome) -> Reply:
-    stored = outcome.staged.stored if outcome.staged is not None else None
-    by_fallback = outcome.handler is not None
-    write_error = None if outcome.write_error is None else _travelling(outcome.write_error)
     if outcome.code != Code.SUCCESS:
         value = _travelling(outcome.value) if isinstance(outcome.value, BaseException) else outcome.value
-        return outcome.code, value, None, False, None, (), None, outcome.span
-    if stored is not None and not call.is_read:
-        return outcome.code, DROPPED, stored, by_fallback, write_error, (), outcome.summary, outcome.span
+        return Outcome(outcome.code, value, span=outcome.span), False
+    staged = None if outcome.staged is None else Staged(outcome.staged.stored, None)
+    write_error = None if outcome.write_error is None else _travelling(outcome.write_error)
+    reply = replace(outcome, value=DROPPED, staged=staged, handler=None, write_error=write_error)
+    by_fallback = outcome.handler is not None
+    if staged is not None and not call.is_read:
+        return reply, by_fallback
     try:
-        value = Pickled(pickled(outcome.value))
+        reply.value = Pickled(pickled(outcome.value))
     except NotSerializable as error:
         away = NotSerializable(f"the value of {work.path} cannot go to another process: {error}")
-        return Code.FAILED, away, None, False, None, (), None, outcome.span
-    parts = [_split(look, outcome.value) for look in call.splits]
-    return outcome.code, value, stored, by_fallback, write_error, parts, outcome.summary, outcome.span
+        return Outcome(Code.FAILED, away, span=outcome.span), False
+    reply.parts = [_split(look, outcome.value) for look in call.splits]
+    return reply, by_fallback
 
 
 def _split(look: object, value: object) -> Sequence[object] | Exception:

@@ -13,6 +13,7 @@ from ckpt.cli.command import debug_option
 from ckpt.cli.output import console, printable, show_json, show_table, size
 from ckpt.errors import ConfigError
 from ckpt.suggestions import did_you_mean
+from ckpt_ledger.cli.names import known_flows
 from ckpt_ledger.looking import open_ledger
 
 if TYPE_CHECKING:
@@ -79,8 +80,7 @@ def gc(
     cleaning = Cleaning(ledger, Policy(older_than, keep_last, flow, grace))
     plan = cleaning.plan()
     if flow is not None and not ledger.runs(flow=flow, limit=1) and all(run.flow != flow for run in plan.runs):
-        flows = {each.flow for each in ledger.overviews.known(limit=500)}
-        raise ConfigError(f"no run of a flow {flow!r} is recorded: {did_you_mean(flow, flows)}")
+        raise ConfigError(f"no run of a flow {flow!r} is recorded: {did_you_mean(flow, known_flows(ledger))}")
     if dry_run or is_asked:
         _show(plan, "would go", as_json=as_json and dry_run, to_stderr=is_asked)
     if dry_run or (plan.is_nothing and not plan.problems):

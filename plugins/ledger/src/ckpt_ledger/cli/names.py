@@ -12,7 +12,9 @@ from ckpt_ledger.looking import open_ledger
 if TYPE_CHECKING:
     from click import Context, Parameter
 
-__all__ = ["complete_flow", "complete_run", "complete_task"]
+    from ckpt_ledger.ledger import SQLLedger
+
+__all__ = ["complete_flow", "complete_run", "complete_task", "known_flows"]
 
 _RUNS = 500
 """Of so many runs the flows are offered."""
@@ -52,7 +54,12 @@ def complete_task(ctx: Context, param: Parameter, incomplete: str) -> list[Compl
 def complete_flow(ctx: Context, param: Parameter, incomplete: str) -> list[CompletionItem[Any]]:
     """The flows of the newest runs."""
     try:
-        newest = open_ledger().overviews.known(limit=_RUNS)
+        flows = known_flows(open_ledger())
     except CkptError:
         return []
-    return [CompletionItem(flow) for flow in dict.fromkeys(run.flow for run in newest) if flow.startswith(incomplete)]
+    return [CompletionItem(flow) for flow in flows if flow.startswith(incomplete)]
+
+
+def known_flows(ledger: SQLLedger) -> list[str]:
+    """The flows of the newest runs, each once."""
+    return list(dict.fromkeys(run.flow for run in ledger.overviews.known(limit=_RUNS)))

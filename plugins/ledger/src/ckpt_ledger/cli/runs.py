@@ -15,7 +15,7 @@ from ckpt.suggestions import did_you_mean
 from ckpt_ledger.cli.figures import Moment, moment, seconds_between, span
 from ckpt_ledger.cli.items import run_item
 from ckpt_ledger.cli.listing import Column, cell, show_columns
-from ckpt_ledger.cli.names import complete_flow
+from ckpt_ledger.cli.names import complete_flow, known_flows
 from ckpt_ledger.looking import is_recording, open_ledger
 from ckpt_ledger.sql.run_rows import STATES
 
@@ -76,7 +76,7 @@ def runs(
     elif not (flow or state or since or until or name):
         _say(_nothing())
     else:
-        flows = {each.flow for each in ledger.overviews.known(limit=500)}
+        flows = known_flows(ledger)
         hint = f" There is no flow {flow!r}: {did_you_mean(flow, flows)}" if flow and flow not in flows else ""
         _say(f"No run is like that.{hint}")
 

@@ -16,7 +16,7 @@ from ckpt.calls import Call, CallPath
 from ckpt.engine.maps import elements
 from ckpt.errors import CkptError, ConfigError, CorruptRecord, NotFound, Unsupported
 from ckpt.flows import Flow
-from ckpt.identities import inputs_by_argument
+from ckpt.identities import inputs_by_argument, places
 from ckpt.serializers import unpickle
 from ckpt.task_records import Source, TaskRecord
 from ckpt_ledger.ledger import SQLLedger
@@ -74,7 +74,7 @@ class Arguments:
         made = Call(call.task, None)
         made.args, made.kwargs = tuple(args), dict(kwargs)
         try:
-            slots = inputs_by_argument(made)
+            slots = inputs_by_argument(places(made))
         except TypeError as error:
             raise self._changed(record, f"its function does not take them any more ({error})") from None
         count = 1 + max((number for numbers in slots.values() for number in numbers), default=-1)
@@ -109,7 +109,7 @@ class Arguments:
             return args, kwargs, lists
         if record.inputs and any(each.call is None for sources in record.inputs.values() for each in sources):
             raise Unsupported(f"the constants of {record.call} could not be pickled, and so were not kept")
-        names = inputs_by_argument(call)
+        names = inputs_by_argument(places(call))
         if call.is_mapped or names.keys() != record.inputs.keys():
             raise self._changed(record, f"it took {', '.join(record.inputs) or 'nothing'} then")
         return call.args, call.kwargs, []

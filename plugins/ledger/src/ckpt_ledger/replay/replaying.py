@@ -158,7 +158,7 @@ class Replay:
         function = task.run if around is None else _through(around, task.run)
         plan = Plan(task.name, function, timeout=timeout)
         part = Call(task, None)
-        part.slug, part.index, part.args, part.kwargs = call.slug, call.index, tuple(given.args), dict(given.kwargs)
+        part.path, part.index, part.args, part.kwargs = call.path, call.index, tuple(given.args), dict(given.kwargs)
         index = record.call.map_index
         work = Work(plan, part, self._facts, given.inputs, call.index, index, 0, record.attempt)
         outcome = run_call(work)

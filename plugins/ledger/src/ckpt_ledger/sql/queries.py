@@ -20,7 +20,7 @@ from ckpt_ledger.sql.database import Database
 from ckpt_ledger.sql.records import TaskReader, call_arguments, log_line, moment, run_record
 from ckpt_ledger.sql.rows import ARGUMENTS, LOGS, PRIOR, RUNS, WHOLE, micros
 from ckpt_ledger.sql.run_rows import GOING, STATES, Reference, RunRow
-from ckpt_ledger.sql.schema import arguments, has_failed, logs, runs, tasks
+from ckpt_ledger.sql.schema import arguments, has_failed, logs, runs, stays, tasks
 from ckpt_ledger.sql.statements import columns
 
 __all__ = ["LAST", "Queries", "counts"]
@@ -179,7 +179,7 @@ class Queries:
                 yield Reference(run, _spec(safe), safe.value, None, safe.size, safe.digest, None, None)
 
     def _newest(self) -> Select[Any]:
-        listed = select(*columns(runs, (*RUNS, *_MORE))).where(or_(runs.c.state.is_(None), runs.c.state != GOING))
+        listed = select(*columns(runs, (*RUNS, *_MORE))).where(stays())
         return listed.order_by(runs.c.started.desc(), runs.c.number.desc())
 
     def _in_state(self, state: str, now: int) -> Any:

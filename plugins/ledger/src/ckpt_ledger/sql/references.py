@@ -56,10 +56,9 @@ class Leaving:
             is_offered(newer),
         )
         alive = and_(
-            tasks.c.reusable_until.is_not(None),  # so that the whole is never null
+            is_offered(tasks),  # its time is not null then, so that the whole never is
             tasks.c.reusable_until > self.horizon,
             tasks.c.identity.is_not(None),
-            is_offered(tasks),
             ~superseded,
         )
         object.__setattr__(self, "reusable", alive)

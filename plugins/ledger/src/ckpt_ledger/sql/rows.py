@@ -51,8 +51,6 @@ LOGS: Final = ("slug", "map_index", "attempt", "at", "level", "message")
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_OUTCOMES: Final = frozenset({"", "stored", "opted out", "off"})
-"""Those that are clean."""
 
 _ALONE = re.compile("[\ud800-\udfff\0]")
 
@@ -138,14 +136,14 @@ class TaskRows:
             position,
             number,
             state,
-            clean(message) if message else "",
+            clean(message),
             attempt,
             None if started is None else micros(started),
             None if ended is None else micros(ended),
             location,
             digest,
             size,
-            outcome if outcome in _OUTCOMES else clean(outcome),
+            clean(outcome),
             identity,
             arguments,
             children,

@@ -17,9 +17,12 @@ from sqlalchemy import (
     Text,
     and_,
     literal_column,
+    or_,
 )
 
-__all__ = ["arguments", "facts", "has_failed", "is_offered", "logs", "meta", "metadata", "runs", "tasks"]
+from ckpt_ledger.sql.run_rows import GOING
+
+__all__ = ["arguments", "facts", "has_failed", "is_offered", "logs", "meta", "metadata", "runs", "stays", "tasks"]
 
 metadata = MetaData()
 
@@ -126,3 +129,8 @@ def has_failed(table: FromClause) -> ColumnElement[bool]:
     """Did this task run fail, in whatever way?"""
     name = table.name  # type: ignore[attr-defined]  # as above
     return literal_column(f"{name}.state IN ('Failed', 'TimedOut', 'TriggerFailed', 'Cancelled')")
+
+
+def stays() -> ColumnElement[bool]:
+    """Has `ckpt gc` not given this run up? What the writers of others still have to say is not kept."""
+    return or_(runs.c.state.is_(None), runs.c.state != literal_column(f"'{GOING}'"))

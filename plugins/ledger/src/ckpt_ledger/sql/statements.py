@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
-    BindParameter,
     Column,
     Delete,
     Insert,
@@ -25,9 +24,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
-    or_,
     select,
-    update,
 )
 from sqlalchemy.sql import ClauseElement, ColumnElement
 from sqlalchemy.types import TypeEngine
@@ -37,7 +34,6 @@ from ckpt_ledger.sql.rows import ARGUMENTS, LOGS, PRIOR, RUNS, TASKS, Row
 
 __all__ = [
     "columns",
-    "end_run",
     "facts_of",
     "forget",
     "forget_arguments",
@@ -79,36 +75,10 @@ def keep_tasks(kind: str, count: int) -> str:
 
 @cache
 def number_of(kind: str) -> str:
-    """The number of a run that is not in a state, bound by id and state; while it is used nobody may delete the run."""
+    """The number of the run with this id, unless it goes; while it is used nobody may delete the run."""
     runs = schema.runs
-    state = bindparam("state", type_=Text)
-    stays = or_(runs.c.state.is_(None), runs.c.state != state)
-    wanted = select(runs.c.number).where(runs.c.id == bindparam("id", type_=Text), stays)
-    return _text(kind, wanted.with_for_update(read=True, key_share=True), ("id", "state"))
-
-
-@cache
-def end_run(kind: str) -> str:
-    """Say how a run ended and how many task runs it had: twice the moment, state, message, three times its number."""
-    runs, tasks = schema.runs, schema.tasks
-
-    def number(name: str) -> BindParameter[int]:
-        return bindparam(name, type_=BigInteger)
-
-    count = select(func.count()).select_from(tasks)
-    changed = (
-        update(runs)
-        .where(runs.c.number == number("run"))
-        .ordered_values(
-            (runs.c.ended, number("ended")),
-            (runs.c.heartbeat, number("heartbeat")),
-            (runs.c.state, bindparam("state", type_=Text)),
-            (runs.c.message, bindparam("message", type_=Text)),
-            (runs.c.tasks, count.where(tasks.c.run == number("all")).scalar_subquery()),
-            (runs.c.failed, count.where(tasks.c.run == number("bad"), schema.has_failed(tasks)).scalar_subquery()),
-        )
-    )
-    return _text(kind, changed, ("ended", "heartbeat", "state", "message", "all", "bad", "run"))
+    wanted = select(runs.c.number).where(runs.c.id == bindparam("id", type_=Text), schema.stays())
+    return _text(kind, wanted.with_for_update(read=True, key_share=True), ("id",))
 
 
 @cache

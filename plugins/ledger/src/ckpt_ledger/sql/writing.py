@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Final
 
-from sqlalchemy import Connection, or_, select, text, update
+from sqlalchemy import Connection, select, text, update
 
 from ckpt.calls import CallPath
 from ckpt.errors import ConfigError, NotFound
 from ckpt.task_records import CallArguments, LogLine, RunRecord, TaskRecord
 from ckpt_ledger.sql import statements
 from ckpt_ledger.sql.database import Database
-from ckpt_ledger.sql.queries import LAST
+from ckpt_ledger.sql.queries import LAST, counts
 from ckpt_ledger.sql.rows import Row, TaskRows, arguments_row, clean, log_row, run_row
 from ckpt_ledger.sql.run_rows import GOING
-from ckpt_ledger.sql.schema import runs
+from ckpt_ledger.sql.schema import runs, stays
 
 __all__ = ["Writing"]
-
-_STAYS: Final = or_(runs.c.state.is_(None), runs.c.state != GOING)
-"""`ckpt gc` has given the others up: nothing that their writers still have to say is kept."""
 
 
 class Writing:
@@ -86,14 +82,15 @@ class Writing:
 
     def end(self, run: str, state: str, message: str) -> None:
         """The run is over; its task runs are counted now, so that nobody has to count them later."""
-        kind = self._database.kind
 
         def work(connection: Connection) -> None:
             number = self._number(connection, run)
+            done, failed = counts(connection, [number]).get(number, (0, 0))
             now = self._database.now(connection)
-            connection.exec_driver_sql(
-                statements.end_run(kind), (now, now, state, clean(message), number, number, number)
-            )
+            self._change(
+                connection, run,
+                ended=now, heartbeat=now, state=state, message=clean(message), tasks=done, failed=failed,
+            )  # fmt: skip
 
         self._database.write(work)
 
@@ -125,7 +122,7 @@ class Writing:
             connection.exec_driver_sql(text, tuple(chain.from_iterable(portion)))
 
     def _number(self, connection: Connection, run: str) -> int:
-        number = connection.exec_driver_sql(statements.number_of(self._database.kind), (run, GOING)).scalar()
+        number = connection.exec_driver_sql(statements.number_of(self._database.kind), (run,)).scalar()
         if number is None:
             raise self._unknown(run)
         return int(number)
@@ -136,7 +133,7 @@ class Writing:
         return row.state != GOING if row is not None else ledger != self._database.ledger
 
     def _change(self, connection: Connection, run: str, **values: object) -> None:
-        if connection.execute(update(runs).where(runs.c.id == run, _STAYS).values(**values)).rowcount != 1:
+        if connection.execute(update(runs).where(runs.c.id == run, stays()).values(**values)).rowcount != 1:
             raise self._unknown(run)
 
     def _unknown(self, run: str) -> NotFound:
