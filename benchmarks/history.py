@@ -21,7 +21,7 @@ from typing import Any
 
 import ledger
 from arrays import peak
-from rows import Row, Took, timed
+from rows import Row, Took, level, timed
 from run import asked, told
 from scheduling import finished
 from shapes import chain
@@ -86,6 +86,7 @@ def unread(took: Took, before: int) -> Took:
 def resumed(place: Path) -> Took:
     flow = in_files(place, TASKS)
     finished(flow.run(checkpointing=True))
+    level()
     before = CountedReads.reads
     return unread(timed(lambda: finished(flow.run(checkpointing=True, resume="last"))), before)
 
@@ -102,6 +103,7 @@ def hits(place: Path) -> Took:
         for number in range(TASKS):
             doubled(number)
     finished(flow.run(checkpointing=True))
+    level()
     before = CountedReads.reads
     return unread(timed(lambda: finished(flow.run(checkpointing=True))), before)
 

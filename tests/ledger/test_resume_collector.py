@@ -1,24 +1,40 @@
-"""What a run sets aside from Python's garbage collector while it takes values over, it looks at again."""
+"""Python's garbage collector rests while a run takes values over, and is as it was once a function runs."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from ckpt import Flow, task
-from ckpt.engine import collector
+from ckpt.collector import Uncollected
+from ckpt.engine.tracked import TrackedLoop
 
-seen: list[int] = []
+seen: list[tuple[str, bool]] = []
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_frozen() -> Iterator[None]:
-    gc.unfreeze()
+def collector() -> Iterator[None]:
+    gc.enable()
     seen.clear()
     yield
-    gc.unfreeze()
+    gc.enable()
+
+
+@pytest.fixture
+def flow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Flow:
+    served = TrackedLoop._served
+
+    def noted(self: TrackedLoop, row: int) -> bool:
+        seen.append(("looked at", gc.isenabled()))
+        return served(self, row)
+
+    monkeypatch.setattr(TrackedLoop, "_served", noted)
+    with Flow("f", storage=f"file://{tmp_path}/results") as flow:
+        second(first())
+    return flow
 
 
 @task(version="1")
@@ -28,45 +44,47 @@ def first() -> int:
 
 @task(version="1")
 def second(number: int) -> int:
-    seen.append(gc.get_freeze_count())
+    seen.append(("run", gc.isenabled()))
     return number + 1
 
 
-def test_while_a_function_runs_and_afterwards_nothing_stands_aside(
-    tmp_path: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asides: list[int] = []
-    begin = collector.SetAside.__init__
-
-    def noted(self: collector.SetAside) -> None:
-        begin(self)
-        asides.append(gc.get_freeze_count())
-
-    monkeypatch.setattr(collector.SetAside, "__init__", noted)
-    with Flow("f", storage=f"file://{tmp_path}/results") as flow:
-        second(first())
+def test_it_rests_while_values_are_taken_over_and_never_while_a_function_runs(flow: Flow) -> None:
     flow.run()
-    assert not asides, "nothing is taken over by a run that goes on from none"
+    assert seen == [("run", True)], "nothing is taken over by a run that goes on from none"
+    seen.clear()
     flow.run(resume="last", from_task=["second"])
-    assert len(asides) == 1
-    assert asides[0] > 1000
-    assert seen == [0, 0]
+    assert seen == [("looked at", False), ("looked at", False), ("run", True)]
+    seen.clear()
     flow.run(resume="last")
-    assert len(asides) == 2
-    assert gc.get_freeze_count() == 0
+    assert seen == [("looked at", False), ("looked at", False)]
+    assert gc.isenabled()
 
 
-def test_what_somebody_else_has_frozen_stays_frozen() -> None:
-    gc.freeze()
-    frozen = gc.get_freeze_count()
-    aside = collector.SetAside()
-    aside.end()
-    assert gc.get_freeze_count() == frozen > 0
+def test_who_has_switched_it_off_keeps_it_off(flow: Flow) -> None:
+    flow.run()
+    gc.disable()
+    flow.run(resume="last", from_task=["second"])
+    assert seen[-1] == ("run", False)
+    assert not gc.isenabled()
 
 
-def test_to_end_twice_leaves_what_was_frozen_in_between() -> None:
-    aside = collector.SetAside()
-    aside.end()
-    gc.freeze()
-    aside.end()
-    assert gc.get_freeze_count() > 0
+def test_two_that_overlap_leave_it_on() -> None:
+    one = Uncollected()
+    with Uncollected():
+        one.end()
+        assert gc.isenabled(), "the first of them knows that it was on"
+    assert gc.isenabled()
+
+
+def test_to_end_twice_leaves_it_to_who_switched_it_off_in_between() -> None:
+    rest = Uncollected()
+    rest.end()
+    gc.disable()
+    rest.end()
+    assert not gc.isenabled()
+
+
+def test_it_is_on_again_after_an_error() -> None:
+    with pytest.raises(ValueError, match="damaged"), Uncollected():
+        raise ValueError("damaged")
+    assert gc.isenabled()

@@ -8,7 +8,7 @@ import pytest
 
 from ckpt import CallPath, Identity, SafeResult
 from ckpt.errors import ConfigError, NotFound
-from ckpt.task_records import FOREVER, RunRecord
+from ckpt.task_records import FOREVER, RunRecord, TaskRecord
 from ckpt_ledger import SQLLedger
 from tests.ledger.ledger_records import DIGEST, SPEC, a_line, a_run, a_task, paths, reusable, some_arguments
 
@@ -66,6 +66,22 @@ def test_a_later_record_takes_the_place_of_an_earlier_one(ledger: SQLLedger) -> 
     assert [(task.message, task.error) for task in kept] == [
         ("second", None), (a_task().message, None), ("two", None),
     ]  # fmt: skip
+
+
+def test_what_a_later_record_does_not_have_is_not_left_over_from_an_earlier_one(ledger: SQLLedger) -> None:
+    bare = TaskRecord(a_run().id, CallPath("clean-1"), "Success")
+    ledger.begin(a_run())
+    ledger.record([a_task(error="boom", children=3, reusable_until=FOREVER), a_task("clean-2", error="boom")])
+    ledger.record([bare, a_task("clean-2")])
+    assert ledger.tasks(a_run().id) == [bare, a_task("clean-2")]
+
+
+def test_a_batch_may_hold_what_one_of_its_records_has_alone(ledger: SQLLedger) -> None:
+    bare = [TaskRecord(a_run().id, CallPath(f"bare-{number}"), "Success", order=number) for number in range(40)]
+    full = a_task("full-1", error="boom", children=3, reusable_until=FOREVER, order=40)
+    ledger.begin(a_run())
+    ledger.record([full, *bare])
+    assert ledger.tasks(a_run().id) == [*bare, full]
 
 
 def test_task_runs_are_in_run_order(ledger: SQLLedger) -> None:

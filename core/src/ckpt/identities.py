@@ -97,7 +97,7 @@ class Identities:
         excluded = call.task.cache_exclude
         code = "parameter" if call.is_parameter else self.versions.of(call.task)
         parts = places(call)
-        by_argument = inputs_by_argument(parts)
+        by_argument = inputs_by_argument(parts) if call.inputs or call.each else {}
         slots = dict.fromkeys(slot for name, numbers in by_argument.items() if name not in excluded for slot in numbers)
         constants: dict[str, str] = {}
         forms: list[tuple[str, bytes | None]] = []

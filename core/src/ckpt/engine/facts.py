@@ -90,7 +90,7 @@ class TaskFacts:
             arguments,
             None if children is None else len(children),
             None if earlier is None else earlier.made_in,
-            tracker.reusable_until(row) if tracker is not None and safe is not None else None,
+            tracker.reusable_until(row) if tracker is not None and safe is not None and call.task.cache else None,
         )
 
     def _inputs(self, rows: Rows, row: int, call: Call, signature: Signature | None) -> Mapping[str, Sequence[Source]]:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from time import monotonic
 
+from ckpt.collector import Uncollected
 from ckpt.contexts import entered
 from ckpt.errors import CkptError, NotFound, StoreUnavailable
 from ckpt.ledgers import Ledger
@@ -42,7 +43,9 @@ class Recorder:
 
     def __init__(self, ledger: Ledger, run: RunRecord) -> None:
         self.ledger, self.run = ledger, run
-        self._rows: deque[tuple[int | None, TaskRecord]] = deque()
+        self._records: deque[TaskRecord] = deque()
+        self._rows: deque[int | None] = deque()
+        """For each record the row whose being durable somebody waits for; appended first."""
         self._arguments: dict[str, CallArguments] = {}
         self._told: set[str] = set()
         self._lines: deque[LogLine] = deque()
@@ -74,19 +77,20 @@ class Recorder:
 
     def put(self, record: TaskRecord, row: int | None = None) -> None:
         """Keep a record; with `row` its being durable is acknowledged."""
-        self._rows.append((row, record))
+        self._rows.append(row)
+        self._records.append(record)
         if self._idle:
             self._some.set()
-        waiting = len(self._rows)
+        waiting = len(self._records)
         if waiting == _BATCH:
             self._now.set()
         while waiting >= _MOST:
             time.sleep(_LINGER / 10)
-            waiting = len(self._rows)
+            waiting = len(self._records)
 
     def hurry(self) -> None:
         """Write what is queued now: somebody waits for it."""
-        if self._rows:
+        if self._records:
             self._now.set()
 
     def knows(self, digest: str) -> bool:
@@ -105,6 +109,9 @@ class Recorder:
         self._some.set()
         self._now.set()
         self._thread.join()
+        with Uncollected():
+            while self._records or self._lines:
+                self._write_some()  # here and now: nobody is to be woken for it
         if self._given_up is None:
             try:
                 self.ledger.end(self.run.id, state.name, state.message)
@@ -117,37 +124,39 @@ class Recorder:
         beat = monotonic() + pulse
         while True:
             self._sleep(max(0.0, beat - monotonic()))
-            batch = [self._rows.popleft() for _ in range(min(_BATCH, len(self._rows)))]
-            closed = self._closed and not self._rows
-            error = self._written(batch)
-            for row, _ in batch:
-                if row is not None:
-                    self._acknowledge(row, error if self.ledger.required else None)
-            if closed and not self._lines:
+            if self._closed:
                 return
+            self._write_some()
             if monotonic() >= beat:
                 beat = monotonic() + pulse
                 self._try(lambda: self.ledger.heartbeat(self.run.id))
+
+    def _write_some(self) -> None:
+        """Write a batch of what is queued, and all that was logged."""
+        batch = [self._records.popleft() for _ in range(min(_BATCH, len(self._records)))]
+        error = self._written(batch)
+        for row in [self._rows.popleft() for _ in batch]:
+            if row is not None:
+                self._acknowledge(row, error if self.ledger.required else None)
 
     def _sleep(self, most: float) -> None:
         """Wait for rows, and then a little for more of them, unless somebody waits for these."""
         self._some.clear()
         self._idle = True
-        if not self._rows and not self._closed:  # looked at after `_idle` is set, so that no sleeper is missed
+        if not self._records and not self._closed:  # looked at after `_idle` is set, so that no sleeper is missed
             self._some.wait(most)
         self._idle = False
-        if 0 < len(self._rows) < _BATCH and not self._closed:
+        if 0 < len(self._records) < _BATCH and not self._closed:
             self._now.wait(_LINGER)
         self._now.clear()
 
-    def _written(self, batch: list[tuple[int | None, TaskRecord]]) -> Exception | None:
+    def _written(self, batch: list[TaskRecord]) -> Exception | None:
         error = self._given_up
         if batch:
             # Only with a row that names them: what no row names is deleted by whoever cleans.
-            records = [each[1] for each in batch]
-            named = {each.arguments for each in records if each.arguments in self._arguments}
+            named = {each.arguments for each in batch if each.arguments in self._arguments}
             arguments = [self._arguments.pop(digest) for digest in named]
-            error = self._try(lambda: self.ledger.record(records, arguments))
+            error = self._try(lambda: self.ledger.record(batch, arguments))
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
         if lines:
             self._try(lambda: self.ledger.log(lines))

@@ -16,7 +16,7 @@ from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from ckpt.arguments import Build, Slot, slots_in
-from ckpt.engine.collector import SetAside
+from ckpt.collector import Uncollected
 from ckpt.engine.facts import TaskFacts
 from ckpt.engine.held import Filled, Kept, Unreadable
 from ckpt.engine.loop import Loop, said
@@ -47,8 +47,10 @@ class TrackedLoop(Loop):
         self.tracker, self.recorder, self.records = tracker, recorder, records
         tracker.rows = self.rows
         self.rows.identity = list(tracker.planned) or [None] * len(self.calls)
-        self.aside: SetAside | None = None
-        """Until the first function runs: what is there."""
+        self.uncollected: Uncollected | None = None
+        """Until the first function runs."""
+        self.awaited = bytes([1]) * len(self.calls) if recorder.ledger.required else self.observed
+        """Per call: does somebody wait for its row to be durable?"""
         self.told: set[int] = set()
         """Rows that are recorded as successful, and not final yet."""
         self.postponed: dict[int, TaskRecord] = {}
@@ -64,12 +66,12 @@ class TrackedLoop(Loop):
         """Rows that are run although what is downstream of them was released before."""
 
     def run(self) -> Rows:
-        self.aside = SetAside() if self.tracker.has_records else None
+        self.uncollected = Uncollected() if self.tracker.has_records else None
         try:
             return super().run()
         finally:
-            if self.aside is not None:
-                self.aside.end()
+            if self.uncollected is not None:
+                self.uncollected.end()
 
     def _await(self, timeout: float | None) -> None:
         self.recorder.hurry()
@@ -95,8 +97,8 @@ class TrackedLoop(Loop):
 
     def _begin(self, row: int) -> None:
         if not self.tracker.has_records or row in self.rows.attempts or not (self._served(row) or self._waits(row)):
-            if self.aside is not None:
-                self.aside.end()
+            if self.uncollected is not None:
+                self.uncollected.end()
             super()._begin(row)
 
     def _served(self, row: int) -> bool:
@@ -337,8 +339,7 @@ class TrackedLoop(Loop):
 
     def _written(self, row: int, outcome: Outcome, error: Exception | None) -> None:
         """The bytes of a row are durable: its record is next, and only then somebody is told that the row is kept."""
-        is_waited_for = self.recorder.ledger.required or self.observed[self.rows.call_of[row]]
-        if error is not None or row in self.told or not is_waited_for:
+        if error is not None or row in self.told or not self.awaited[self.rows.call_of[row]]:
             super()._written(row, outcome, error)
             return
         if outcome.staged is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from ckpt.calls import CallPath
+from ckpt.collector import Uncollected
 from ckpt.errors import CorruptRecord
 from ckpt.handlers import JSON
 from ckpt.results import SafeResult
@@ -65,7 +65,7 @@ class TaskReader:
 
     def tasks(self, run: str, rows: Sequence[Sequence[Any]]) -> list[TaskRecord]:
         """The task runs of a run that the columns `PRIOR` or `WHOLE` describe."""
-        with _whole(f"a task run of run {run!r}"), _uncollected():
+        with _whole(f"a task run of run {run!r}"), Uncollected():
             self._learn({row[3] for row in rows} - self._facts.keys())
             return [self._task(run, row) for row in rows]
 
@@ -159,18 +159,6 @@ def _is_table(value: object) -> dict[str, JSON]:
     if not isinstance(value, dict):
         raise TypeError(f"a table was expected, not {type(value).__name__}")
     return value
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Python's cyclic collector would walk the new records again and again, and find nothing: half of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 @contextmanager

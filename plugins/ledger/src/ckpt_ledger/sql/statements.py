@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
+from itertools import chain, compress
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -25,6 +26,7 @@ from sqlalchemy import (
     delete,
     func,
     select,
+    update,
 )
 from sqlalchemy.sql import ClauseElement, ColumnElement
 from sqlalchemy.types import TypeEngine
@@ -34,7 +36,9 @@ from ckpt_ledger.sql.rows import ARGUMENTS, LOGS, PRIOR, RUNS, TASKS, Row
 
 __all__ = [
     "columns",
+    "end_run",
     "facts_of",
+    "filled",
     "forget",
     "forget_arguments",
     "insert",
@@ -49,7 +53,7 @@ __all__ = [
     "reusable",
 ]
 
-_SIZES: Final = (128, 32, 8, 2, 1)
+_SIZES: Final = (32, 8, 2, 1)
 """Of the portions: 23 values a row stay far below what SQLite (32,766) and PostgreSQL (65,535) take in a statement."""
 
 
@@ -58,19 +62,37 @@ def columns(table: Table, names: Sequence[str]) -> list[ColumnElement[Any]]:
     return [table.c[name] for name in names]
 
 
-def portions(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    """The rows in pieces of few different sizes, so that there are few statements to prepare."""
-    start = 0
+def portions(columns: Sequence[Sequence[Any]]) -> Iterator[tuple[int, Row]]:
+    """Rows in pieces of few different sizes, so that there are few statements to prepare: size, and what is bound."""
+    start, count = 0, len(columns[0]) if columns else 0
     for size in _SIZES:
-        while len(rows) - start >= size:
-            yield rows[start : start + size]
+        while count - start >= size:
+            rows = zip(*[column[start : start + size] for column in columns], strict=True)
+            yield size, tuple(chain.from_iterable(rows))
             start += size
 
 
-@cache
-def keep_tasks(kind: str, count: int) -> str:
-    """Write rows of `run` and `TASKS`; they take the place of earlier ones of the same task runs. No two are of one."""
-    return insert(kind, schema.tasks, ("run", *TASKS), count, key=("run", "slug", "map_index"), replace=True)
+def filled(names: Sequence[str], columns: Sequence[Sequence[Any]]) -> tuple[tuple[str, ...], list[Sequence[Any]]]:
+    """The columns that hold anything, and their names.
+
+    Python's driver for SQLite takes fourteen times as long to bind None as to bind a number, since it looks for an
+    adapter first.
+    """
+    nothing = (None,) * len(columns[0])
+    held = [column != nothing for column in columns]
+    return tuple(compress(names, held)), list(compress(columns, held))
+
+
+@lru_cache(maxsize=256)
+def keep_tasks(kind: str, count: int, names: tuple[str, ...]) -> str:
+    """Write rows of `run` and of these columns of `TASKS`, the others being null.
+
+    They take the place of earlier ones of the same task runs. No two are of one.
+    """
+    key = ("run", "slug", "map_index")
+    return insert(
+        kind, schema.tasks, ("run", *names), count, key=key, replace=[name for name in TASKS if name not in key]
+    )
 
 
 @cache
@@ -85,6 +107,23 @@ def number_of(kind: str) -> str:
 def keep_runs(kind: str) -> str:
     """Write a row of `RUNS` and `heartbeat` where that run is not there yet."""
     return insert(kind, schema.runs, (*RUNS, "heartbeat"), key=("id",))
+
+
+@cache
+def end_run(kind: str) -> str:
+    """Say when and how the run with an id ended, unless it goes: heartbeat, end, state, message; count its tasks."""
+    runs, tasks = schema.runs, schema.tasks
+    mine = select(func.count()).where(tasks.c.run == runs.c.number).correlate(runs)
+    values = {
+        runs.c.heartbeat: bindparam("heard", type_=BigInteger),
+        runs.c.ended: bindparam("at", type_=BigInteger),
+        runs.c.state: bindparam("how", type_=Text),
+        runs.c.message: bindparam("why", type_=Text),
+        runs.c.tasks: mine.scalar_subquery(),
+        runs.c.failed: mine.where(schema.has_failed(tasks)).scalar_subquery(),
+    }
+    ending = update(runs).where(runs.c.id == bindparam("which", type_=Text), schema.stays()).values(values)
+    return _text(kind, ending, ("heard", "at", "how", "why", "which"))
 
 
 @cache
@@ -159,13 +198,19 @@ def forget_arguments() -> Delete:
 
 
 def insert(
-    kind: str, table: Table, names: Sequence[str], count: int = 1, *, key: Sequence[str] = (), replace: bool = False
+    kind: str,
+    table: Table,
+    names: Sequence[str],
+    count: int = 1,
+    *,
+    key: Sequence[str] = (),
+    replace: Sequence[str] = (),
 ) -> str:
-    """Write `count` rows of these columns, bound by place; where the key is taken, keep what is there or replace it."""
+    """Write `count` rows of these columns, bound by place; where the key is taken, replace these, or keep it all."""
     made: Any = _dialect(kind).insert(table)
     if replace:
         made = made.on_conflict_do_update(
-            index_elements=list(key), set_={name: made.excluded[name] for name in names if name not in key}
+            index_elements=list(key), set_={name: made.excluded[name] for name in replace}
         )
     elif key:
         made = made.on_conflict_do_nothing(index_elements=list(key))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection, select, text, update
 
@@ -12,12 +13,16 @@ from ckpt.errors import ConfigError, NotFound
 from ckpt.task_records import CallArguments, LogLine, RunRecord, TaskRecord
 from ckpt_ledger.sql import statements
 from ckpt_ledger.sql.database import Database
-from ckpt_ledger.sql.queries import LAST, counts
-from ckpt_ledger.sql.rows import Row, TaskRows, arguments_row, clean, log_row, run_row
+from ckpt_ledger.sql.queries import LAST
+from ckpt_ledger.sql.rows import TASKS, Row, TaskRows, arguments_row, clean, log_row, run_row
 from ckpt_ledger.sql.run_rows import GOING
 from ckpt_ledger.sql.schema import runs, stays
 
 __all__ = ["Writing"]
+
+Columns = Sequence[Sequence[Any]]
+Statement = Callable[[str, int], str]
+"""The text for a kind of database and a number of rows."""
 
 
 class Writing:
@@ -46,15 +51,15 @@ class Writing:
         for task in tasks:
             by_run.setdefault(task.run, {})[task.call] = maker.row(task)
         # In one order in all processes, so that two of them never wait for each other.
-        facts = sorted(maker.facts.items())
-        given = sorted(arguments_row(each) for each in arguments)
+        facts = _columns(sorted(maker.facts.items()))
+        given = _columns(sorted(arguments_row(each) for each in arguments))
+        kept = {run: statements.filled(TASKS, _columns(rows.values())) for run, rows in by_run.items()}
 
         def work(connection: Connection) -> None:
             self._keep(connection, statements.keep_arguments, given)
             self._keep(connection, statements.keep_facts, facts)
-            for run, rows in by_run.items():
-                number = self._number(connection, run)
-                self._keep(connection, statements.keep_tasks, [(number, *row) for row in rows.values()])
+            for run, (names, columns) in kept.items():
+                self._keep_of(connection, run, partial(statements.keep_tasks, names=names), columns)
 
         self._database.write(work)
 
@@ -66,8 +71,7 @@ class Writing:
 
         def work(connection: Connection) -> None:
             for run, rows in by_run.items():
-                number = self._number(connection, run)
-                self._keep(connection, statements.keep_logs, [(number, *row) for row in rows])
+                self._keep_of(connection, run, statements.keep_logs, _columns(rows))
 
         self._database.write(work)
 
@@ -84,13 +88,10 @@ class Writing:
         """The run is over; its task runs are counted now, so that nobody has to count them later."""
 
         def work(connection: Connection) -> None:
-            number = self._number(connection, run)
-            done, failed = counts(connection, [number]).get(number, (0, 0))
             now = self._database.now(connection)
-            self._change(
-                connection, run,
-                ended=now, heartbeat=now, state=state, message=clean(message), tasks=done, failed=failed,
-            )  # fmt: skip
+            given = (now, now, state, clean(message), run)
+            if connection.exec_driver_sql(statements.end_run(self._database.kind), given).rowcount != 1:
+                raise self._unknown(run)
 
         self._database.write(work)
 
@@ -116,10 +117,14 @@ class Writing:
 
         self._database.write(work)
 
-    def _keep(self, connection: Connection, statement: Callable[[str, int], str], rows: Sequence[Row]) -> None:
-        for portion in statements.portions(rows):
-            text = statement(self._database.kind, len(portion))
-            connection.exec_driver_sql(text, tuple(chain.from_iterable(portion)))
+    def _keep_of(self, connection: Connection, run: str, statement: Statement, columns: Columns) -> None:
+        """Keep rows of a run; the statement begins with its number."""
+        number = self._number(connection, run)
+        self._keep(connection, statement, [(number,) * len(columns[0]), *columns])
+
+    def _keep(self, connection: Connection, statement: Statement, columns: Columns) -> None:
+        for size, values in statements.portions(columns):
+            connection.exec_driver_sql(statement(self._database.kind, size), values)
 
     def _number(self, connection: Connection, run: str) -> int:
         number = connection.exec_driver_sql(statements.number_of(self._database.kind), (run,)).scalar()
@@ -138,3 +143,7 @@ class Writing:
 
     def _unknown(self, run: str) -> NotFound:
         return NotFound(f"run {run!r} is not in the ledger {self._database.shown}: `ckpt runs` lists those that are")
+
+
+def _columns(rows: Iterable[Row]) -> Columns:
+    return list(zip(*rows, strict=True))
