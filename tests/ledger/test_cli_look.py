@@ -341,11 +341,36 @@ class TestNothingOfThisUnpickles:
         assert looked.trace.exists(), "the trace is what tells"
 
 
+class TestRun:
+    def test_that_cannot_go_on_from_there_ends_with_2(self, run_once: Desk) -> None:
+        assert "no run has the id or name 'nope'" in run_once.fails("run", "flow.py", "--resume", "nope", code=2)
+        assert "no run has" in run_once.fails("run", "flow.py", "--resume", "nope", "--explain", code=2)
+        assert "total-1" in run_once.fails("run", "flow.py", "--resume", "last", "--from", "tota", code=2)
+
+    def test_from_a_task_on_needs_the_run_to_go_on_from(self, run_once: Desk) -> None:
+        assert "--resume last --from total" in run_once.fails("run", "flow.py", "--from", "total", code=2)
+
+
 class TestGet:
     def test_shows_the_value_as_read_does(self, looked: Desk) -> None:
         assert looked.ckpt("get", "last", "load") == "['r0', 'r1', 'r2']\n"
         assert looked.ckpt("get", "good", "weigh-1[2]") == "{'name': 'r2', 'weight': 2}\n"
         assert looked.ckpt("get", "good", "limit") == "9\n"
+
+    def test_a_child_is_found_by_the_name_of_its_task_too(self, looked: Desk) -> None:
+        assert looked.ckpt("get", "good", "weigh[2]") == looked.ckpt("get", "good", "weigh-1[2]")
+        assert "did you mean 'weigh-1[2]'" in looked.fails("get", "good", "weigh[3]")
+
+    def test_a_mapped_call_gives_the_values_of_its_children_in_order(self, looked: Desk) -> None:
+        values = [{"name": f"r{number}", "weight": 2} for number in range(3)]
+        assert looked.ckpt("get", "good", "weigh") == f"{values}\n"
+        bad = looked.items("runs")[1]["id"]
+        assert "weigh-1[2] of run " in looked.fails("get", bad, "weigh")
+        assert "one each" in looked.fails("get", "good", "weigh", "--raw")
+
+    def test_one_child_that_is_damaged_is_named(self, run_once: Desk) -> None:
+        run_once.kept("weigh-1/0001.ckpt").write_bytes(b"")
+        assert "weigh-1[1] of run " in run_once.fails("get", "last", "weigh")
 
     def test_the_bytes_go_into_a_file_or_to_stdout_as_they_are(self, looked: Desk, tmp_path: Path) -> None:
         looked.ckpt("get", "last", "total", "-o", str(tmp_path / "total.ckpt"))
@@ -359,7 +384,6 @@ class TestGet:
         assert "checkpoint=False" in looked.fails("get", "last", "password")
         assert "r2 is too heavy" in looked.fails("get", bad, "weigh-1[2]")
         assert "TriggerFailed" in looked.fails("get", bad, "total")
-        assert "weigh-1[0]" in looked.fails("get", "last", "weigh")
         assert "did you mean 'total" in looked.fails("get", "last", "totl")
 
     def test_without_checkpointing_it_says_so(self, desk: Desk) -> None:
@@ -515,6 +539,7 @@ class TestCompletion:
 
     def test_offers_flows(self, looked: Desk) -> None:
         assert looked.offered("runs", "--flow", "") == {"weigh things"}
+        assert looked.offered("gc", "--flow", "") == {"weigh things"}
 
     def test_says_nothing_wrong_where_there_is_no_ledger(self, desk: Desk) -> None:
         assert (desk.offered("show", ""), desk.offered("show", "last", "")) == ({"last"}, set())

@@ -98,13 +98,14 @@ def test_a_task_run_is_found_by_slug_name_and_index(four: SQLLedger) -> None:
     assert meant("load-1") == meant("Load it") == "load-1"
     assert meant("clean-2") == meant("clean") == "clean-2"
     assert [meant("clean-2[1]"), meant("add-4")] == ["clean-2[1]", "add-4"]
+    assert meant("clean[1]") == "clean-2[1]"
     assert four.task("4", "clean").error is None
     assert four.task("4", "clean").inputs == a_task().inputs
     with pytest.raises(ConfigError, match=r"2 calls of task 'add': .* \(add-3, add-4"):
         meant("add")
     with pytest.raises(NotFound, match="did you mean 'load-1'"):
         meant("laod-1")
-    for text in ("clean-2[2]", "", "clean[1]", "clean-2[99999999999999999]"):
+    for text in ("clean-2[2]", "", "clean[2]", "clean-2[99999999999999999]"):
         with pytest.raises(NotFound):
             meant(text)
 
@@ -165,7 +166,7 @@ def test_a_person_reads_values_of_a_run_lazily(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("CKPT__LEDGER__URL", f"sqlite:///{tmp_path}/mine.db")
     writer = SQLLedger(f"sqlite:///{tmp_path}/mine.db")
     writer.begin(a_run("1", name="good"))
-    writer.record([a_task(run="1", safe=SafeResult.of(stored, handler)), a_task("load-2", run="1", safe=None)])
+    writer.record([a_task(run="1", safe=SafeResult.of(stored, handler)), a_task("load-2", run="1", safe=None, children=None)])
     writer.log([a_line("hello", run="1")])
     writer.end("1", "Success", "")
     [run] = ckpt_ledger.runs()
@@ -176,6 +177,7 @@ def test_a_person_reads_values_of_a_run_lazily(tmp_path: Path, monkeypatch: pyte
     assert clean.value == {"rows": 3}
     assert run["load-2"].value is run["load-2"].safe_value is NoResult
     assert [line.message for line in run.logs] == ["hello"]
+    assert clean.children == []
     assert (run.id, run.flow, run.name, run.state) == ("1", "weather", "good", "Success")
     assert run.parameters == a_run().parameters
     handler.delete("clean-1")

@@ -66,6 +66,18 @@ class TestARunThatGoesOnFromNoOther:
         assert causes(found) == []
         assert "nothing has changed since run" in story.ckpt("why", "second", "total", code=0).stdout
 
+    def test_says_of_what_ckpt_does_not_see_that_the_value_is_another_all_the_same(self, story: Story) -> None:
+        story.edit("return list(range(n))", "import uuid; return [uuid.uuid4().int for _ in range(n)]")
+        story.run("first")
+        story.run("second")
+        said = story.ckpt("why", "second", "load", code=0).stdout
+        assert "nothing has changed since run" in said
+        assert "kept as other bytes" in said
+        [command] = [line.partition(": ")[2] for line in said.splitlines() if "ckpt diff" in line]
+        assert "difference in load-1" in story.ckpt(*command.split()[1:], code=1).stdout
+        assert why(story, "second", "load").has_other_bytes
+        assert not why(story, "second", "n").has_other_bytes
+
     def test_names_the_constant_the_code_and_the_parameter_that_changed_and_where(self, story: Story) -> None:
         story.run("first")
         story.edit('"sum"', '"SUM"')

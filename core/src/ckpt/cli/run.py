@@ -16,7 +16,7 @@ from ckpt.cli.command import debug_option
 from ckpt.cli.output import show_json
 from ckpt.cli.targets import complete_executor, complete_parameter, complete_storage, target_argument
 from ckpt.engine.flow_runner import make_executor
-from ckpt.errors import ConfigError, FlowInterrupted
+from ckpt.errors import CkptError, ConfigError, FlowInterrupted
 from ckpt.executors import Executor
 from ckpt.loading import LoadedFlow, load_flow
 from ckpt.storage import Storage
@@ -89,6 +89,8 @@ def run(
       ckpt run flow.py --resume last --from clean
       ckpt run flow.py --json | jq '.tasks[] | select(.state == "Failed")'
     """
+    if from_task and resume is None:
+        raise click.UsageError(f"--from says where to go on in an earlier run: --resume last --from {from_task[0]}")
     with _own_stdout(as_json) as out:
         given = _parameters(params)
         loaded = load_flow(target)
@@ -98,7 +100,8 @@ def run(
         values = given if resume else _filled(loaded, given)
         wanted = {"resume": resume, "from_task": from_task, "refresh": "all" in refresh or refresh}
         if explain:
-            plan = flow.plan(values, **wanted)  # type: ignore[arg-type]  # each by its name
+            with _not_started():
+                plan = flow.plan(values, **wanted)  # type: ignore[arg-type]  # each by its name
             show_json(plan.to_dict()["calls"], out) if as_json else click.echo(str(plan), out)
             return 0
         how = {
@@ -116,7 +119,8 @@ def _run(flow: Flow, start: Callable[[], State], out: TextIO, as_json: bool) -> 
     state: State | None
     with watching() as progress:
         try:
-            state = start()
+            with _not_started():
+                state = start()
             code = 0 if state.is_successful() else 1
         except FlowInterrupted as interrupt:
             state, code = interrupt.state, INTERRUPTED
@@ -126,6 +130,15 @@ def _run(flow: Flow, start: Callable[[], State], out: TextIO, as_json: bool) -> 
         if as_json:
             show_json(as_dict(progress.run.id if progress.run else None, flow, state), out)
     return code
+
+
+@contextmanager
+def _not_started() -> Iterator[None]:
+    """What a flow raises ends with 2: no task of it has run."""
+    try:
+        yield
+    except CkptError as error:
+        raise ConfigError(str(error)) from error
 
 
 @contextmanager

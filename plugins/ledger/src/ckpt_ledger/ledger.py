@@ -142,11 +142,15 @@ class SQLLedger(Ledger):
         return self._reads.tasks(run, summaries=summaries, children=children)
 
     def task(self, run: str, text: str) -> TaskRecord:
-        """The task run that a call slug, the name of a task with one call, or `slug[i]` means.
+        """The task run that a call slug or the name of a task with one call means, with `[i]` a child of it.
 
         Raises: `NotFound` naming the nearest; `ConfigError` for a task with several calls.
         """
         return self._reads.task(run, text)
+
+    def children(self, run: str, slug: str) -> list[TaskRecord]:
+        """The task runs of a mapped call, in order; none where there is no such call."""
+        return self._reads.children(run, slug)
 
     def logs(self, run: str, call: CallPath | None = None) -> list[LogLine]:
         """What the tasks of a run logged, or one of its task runs, in the order of time."""

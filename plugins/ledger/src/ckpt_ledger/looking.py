@@ -82,11 +82,18 @@ def inputs(run: str, task: str, *, file: str | None = None, url: str | None = No
 class KeptTask:
     """One task run of a recorded run; `value` is read when it is asked for."""
 
-    __slots__ = ("_result", "record")
-
-    def __init__(self, record: TaskRecord) -> None:
+    def __init__(self, ledger: SQLLedger, record: TaskRecord) -> None:
+        self._ledger = ledger
         self.record = record
         self._result = record.safe.to_result() if record.safe is not None else Result()
+
+    @cached_property
+    def children(self) -> Sequence[KeptTask]:
+        """The task runs of a mapped call, in order; none of another."""
+        if not self.record.children:
+            return []
+        there = self._ledger.children(self.record.run, self.record.call.slug)
+        return [KeptTask(self._ledger, each) for each in there]
 
     @property
     def name(self) -> str:
@@ -115,7 +122,9 @@ class KeptTask:
 
     @property
     def value(self) -> object:
-        """The value, verified and read once; `NoResult` where none was kept."""
+        """The value, verified and read once; `NoResult` where none was kept. Of a mapped call a list of them."""
+        if self.record.safe is None and self.record.children is not None:
+            return [child.value for child in self.children]
         return self._result.value
 
     def __repr__(self) -> str:
@@ -158,7 +167,7 @@ class KeptRun:
     @cached_property
     def tasks(self) -> Sequence[KeptTask]:
         """Every task run, in run order."""
-        return [KeptTask(record) for record in self._ledger.tasks(self.id)]
+        return [KeptTask(self._ledger, record) for record in self._ledger.tasks(self.id)]
 
     @property
     def logs(self) -> Sequence[LogLine]:
@@ -167,7 +176,7 @@ class KeptRun:
 
     def __getitem__(self, text: str) -> KeptTask:
         """One task run; what is not there raises `NotFound` naming the nearest."""
-        return KeptTask(self._ledger.task(self.id, text))
+        return KeptTask(self._ledger, self._ledger.task(self.id, text))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, KeptRun) and self.id == other.id

@@ -13,7 +13,7 @@ from ckpt.cli.command import debug_option
 from ckpt.cli.output import console, printable, show_json, show_table, size
 from ckpt.errors import ConfigError
 from ckpt.suggestions import did_you_mean
-from ckpt_ledger.cli.names import known_flows
+from ckpt_ledger.cli.names import complete_flow, known_flows
 from ckpt_ledger.looking import open_ledger
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _span(context: Context, parameter: Parameter, text: str) -> timedelta:
     "--keep-last", metavar="N", type=click.IntRange(min=0), default=10, show_default=True,
     help="How many of the newest runs of each flow stay, whatever their age.",
 )  # fmt: skip
-@click.option("--flow", metavar="NAME", help="Only runs of this flow.")
+@click.option("--flow", metavar="NAME", shell_complete=complete_flow, help="Only runs of this flow.")
 @click.option(
     "--grace", metavar="SPAN", callback=_span, default="1d", show_default=True,
     help="How old an object that no row refers to has to be.",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["get"]
 
+_READERS = 16
+"""Threads that read the values of a mapped call."""
+
 
 @click.command(short_help="Show the value of a task run.")
 @click.argument("run", metavar="RUN", shell_complete=complete_run)
@@ -33,8 +37,9 @@ def get(run: str, task: str, raw: bool, output: str | None) -> None:
     """Show the value of TASK in RUN, as `ckpt read` does.
 
     RUN is an id, a unique prefix of one, a name, or last; TASK a call, the name of a task with one call, or call[i].
-    The value must be the one that the run kept, by size and digest. Making it can run code that its author chose, as
-    with every pickle: get only what you or people you trust have computed.
+    A mapped call gives the list of its children's values. A value must be the one that the run kept, by size and
+    digest. Making it can run code that its author chose, as with every pickle: get only what you or people you trust
+    have computed.
 
     \b
     Examples:
@@ -44,13 +49,12 @@ def get(run: str, task: str, raw: bool, output: str | None) -> None:
     """
     ledger = open_ledger()
     record = ledger.task(ledger.find(run).id, task)
-    if record.safe is None:
-        raise NotFound(f"{record.call} of run {record.run} has no value: {_why(record)}")
     if not raw and output is None:
-        with _named(record):
-            value = record.safe.read()
-        show_value(value)
+        is_mapped = record.safe is None and record.children is not None
+        show_value(_values(ledger.children(record.run, record.call.slug)) if is_mapped else _value(record))
         return
+    if record.safe is None:
+        raise _nothing(record)
     with _named(record):
         data = bytes_of(record.safe)
         record.safe.result_handler.verify(record.safe)
@@ -61,12 +65,36 @@ def get(run: str, task: str, raw: bool, output: str | None) -> None:
         sys.stdout.buffer.write(data)
 
 
+def _values(records: Sequence[TaskRecord]) -> list[object]:
+    """The values of the children of a mapped call; several are read at once."""
+    for record in records:
+        if record.safe is None:
+            raise _nothing(record)
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="ckpt-reader") as readers:
+        try:
+            return list(readers.map(_value, records))
+        except BaseException:
+            readers.shutdown(cancel_futures=True)
+            raise
+
+
+def _value(record: TaskRecord) -> object:
+    if record.safe is None:
+        raise _nothing(record)
+    with _named(record):
+        return record.safe.read()
+
+
+def _nothing(record: TaskRecord) -> NotFound:
+    return NotFound(f"{record.call} of run {record.run} has no value: {_why(record)}")
+
+
 def _why(record: TaskRecord) -> str:
     """Why there is no value, and what to do about it."""
     if record.children is not None:
         if not record.children:
             return "it was mapped over nothing"
-        return f"its {record.children} children have; the first:  ckpt get {record.run} '{record.call}[0]'"
+        return f"its {record.children} children have one each; the first:  ckpt get {record.run} '{record.call}[0]'"
     if record.state not in ("Success", "Cached"):
         said = f" ({record.message})" if record.message else ""
         return f"it ended {record.state}{said};  ckpt show {record.run} '{record.call}'"

@@ -68,5 +68,9 @@ def _lines(found: Explanation, ref: str) -> list[str]:
             out.append(f"  run {since.id} has no such task run")
         else:
             out.append(f"  nothing has changed since run {since.id}: its code and inputs are the same")
+            if found.has_other_bytes:
+                out.append("  but its value is kept as other bytes: does it depend on the clock, on chance, on a file?")
+                command = ["ckpt", "diff", since.id, found.run.id, "--task", str(record.call)]
+                out.append(f"  see whether it is another value: {shlex.join(command)}")
     out.append(f"  {found.kept}")
     return out

@@ -56,6 +56,8 @@ class Explanation:
     """Where it began: task runs upstream, and what happened there."""
     is_new: bool = False
     """Has the run that it was compared with no such task run?"""
+    has_other_bytes: bool = False
+    """Is its value kept as other bytes than in that run?"""
     kept: str = ""
     """Which handler keeps the value, and which level chose it; or why none does."""
 
@@ -73,6 +75,7 @@ class Explanation:
             "compared_with": None if self.since is None else self.since.id,
             "causes": [cause.to_dict() for cause in self.causes],
             "upstream": [{"call": str(call), "why": why} for call, why in self.roots],
+            "other_bytes": self.has_other_bytes,
             "origin": record.origin,
             "handler": record.handler,
             "level": record.level,
@@ -104,8 +107,16 @@ def explain(ledger: SQLLedger, run: RunRow, text: str, since: RunRow | None = No
         roots = tuple(_blamed({each.call: each for each in tasks}, record))
     elif action in ("ran", "mapped", "given"):
         causes, roots = before.changes(record)
-    is_new = base is not None and before.alike(record) is None
-    return Explanation(run, record, action, why, base, causes, roots, is_new, _kept(record))
+    alike = before.alike(record)
+    is_new = base is not None and alike is None
+    has_other_bytes = alike is not None and _has_other_bytes(alike, record)
+    return Explanation(run, record, action, why, base, causes, roots, is_new, has_other_bytes, _kept(record))
+
+
+def _has_other_bytes(one: TaskRecord, other: TaskRecord) -> bool:
+    """Are both values kept, with digests that differ?"""
+    digests = {each.safe.digest for each in (one, other) if each.safe is not None}
+    return len(digests) == 2 and None not in digests
 
 
 def _decided(run: RunRow, record: TaskRecord, before: Before, children: Sequence[TaskRecord]) -> tuple[Action, str]:

@@ -94,15 +94,19 @@ class Queries:
             return self._tasks(connection, run, WHOLE if summaries else PRIOR, children=children)
 
     def task(self, run: str, text: str) -> TaskRecord:
-        """The one task run that a call slug, the name of a task with one call, or `slug[i]` means."""
+        """The one task run that a call slug or the name of a task with one call means, with `[i]` a child of it."""
         with self._database.reading() as connection:
             number = self._number(connection, run)
             child = _CHILD.fullmatch(text)
-            slug, index = (child[1], int(child[2])) if child else (text, -1)
-            found = self._read(
-                connection, run, self._of(number).where(tasks.c.slug == slug, tasks.c.map_index == index)
-            )
-            return found[0] if found else self._named(connection, run, number, text)
+            name, index = (child[1], int(child[2])) if child else (text, -1)
+            found = self._one(connection, run, number, CallPath(name, index))
+            return found or self._named(connection, run, number, text, CallPath(name, index))
+
+    def children(self, run: str, slug: str) -> list[TaskRecord]:
+        """The task runs of a mapped call, in order."""
+        with self._database.reading() as connection:
+            wanted = self._of(self._number(connection, run)).where(tasks.c.slug == slug, tasks.c.map_index >= 0)
+            return self._read(connection, run, wanted.order_by(tasks.c.map_index))
 
     def logs(self, run: str, call: CallPath | None = None) -> list[LogLine]:
         """The messages of a run, or of one of its task runs, in the order of time."""
@@ -286,17 +290,23 @@ class Queries:
 
         return TaskReader(facts)
 
-    def _named(self, connection: Connection, run: str, number: int, text: str) -> TaskRecord:
-        """By the name of a task; else say what there is."""
+    def _one(self, connection: Connection, run: str, number: int, path: CallPath) -> TaskRecord | None:
+        """A task run by call and index, -1 for one that is no child."""
+        wanted = self._of(number).where(tasks.c.slug == path.slug, tasks.c.map_index == path.map_index)
+        found = self._read(connection, run, wanted)
+        return found[0] if found else None
+
+    def _named(self, connection: Connection, run: str, number: int, text: str, path: CallPath) -> TaskRecord:
+        """By the name of a task, which stands in the place of the call; else say what there is."""
         there = self._read(connection, run, self._of(number, PRIOR).order_by(tasks.c.position, tasks.c.map_index))
-        named = [record for record in there if record.task == text and record.call.map_index is None]
+        named = [record for record in there if record.task == path.slug and record.call.map_index is None]
         if len(named) == 1:
-            return self._read(
-                connection, run, self._of(number).where(tasks.c.slug == named[0].call.slug, tasks.c.map_index == -1)
-            )[0]
-        if named:
+            found = self._one(connection, run, number, path._replace(slug=named[0].call.slug))
+            if found is not None:
+                return found
+        if len(named) > 1:
             some = ", ".join(str(record.call) for record in named[:_SHOWN])
-            raise ConfigError(f"run {run} has {len(named)} calls of task {text!r}: say which one ({some}, …)")
+            raise ConfigError(f"run {run} has {len(named)} calls of task {path.slug!r}: say which one ({some}, …)")
         known = {str(record.call) for record in there} | {record.task for record in there}
         raise NotFound(f"run {run} has no task run {text!r}: {did_you_mean(text, known)}")
 
