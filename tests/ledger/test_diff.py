@@ -736,6 +736,7 @@ class TestTheCommand:
         story.python("bad", PYTHONDONTWRITEBYTECODE="1")
         out = story.ckpt("diff", "good", "bad", code=1).stdout
         assert "its code and inputs are the same, the environment is not: oddlib 1.0 → 1.1" in out
+        assert "pid" not in out, "it is another process each time"
 
     def test_nothing_in_a_value_can_move_the_cursor(self, story: Story) -> None:
         story.write("""

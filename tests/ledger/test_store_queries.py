@@ -166,7 +166,9 @@ def test_a_person_reads_values_of_a_run_lazily(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("CKPT__LEDGER__URL", f"sqlite:///{tmp_path}/mine.db")
     writer = SQLLedger(f"sqlite:///{tmp_path}/mine.db")
     writer.begin(a_run("1", name="good"))
-    writer.record([a_task(run="1", safe=SafeResult.of(stored, handler)), a_task("load-2", run="1", safe=None, children=None)])
+    writer.record(
+        [a_task(run="1", safe=SafeResult.of(stored, handler)), a_task("load-2", run="1", safe=None, children=None)]
+    )
     writer.log([a_line("hello", run="1")])
     writer.end("1", "Success", "")
     [run] = ckpt_ledger.runs()

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from ckpt import installed, plugins
 from ckpt.calls import CallPath
+from ckpt.engine.liveness import is_gone, this_process
 from ckpt.engine.planning import RunPlan, make_plan
 from ckpt.engine.runs import Rows
 from ckpt.engine.tracking import Tracker
@@ -230,7 +231,7 @@ def open_history(flow: Flow, settings: Settings, wish: Wish) -> History | None:
                 f"run {prior.run.id} is one of flow {prior.run.flow!r}, and flow {flow.name!r} cannot go on from it: "
                 "name a run of this flow, or `last`"
             )
-        if prior.is_alive:
+        if prior.is_alive and not is_gone(prior.run.environment.get("process")):
             raise ConfigError(
                 f"run {prior.run.id} is still in progress: wait for its end, or, if it is gone, "
                 f"{ledger.lease_seconds:g} seconds after its last sign of life"
@@ -411,8 +412,8 @@ def _shown(value: object) -> JSON:
 
 
 def environment() -> Mapping[str, JSON]:
-    """What this process is: Python, the packages that it has imported, the host."""
-    return {**_environment(), "packages": _packages()}
+    """What this process is: Python, the packages that it has imported, the host, and which process of it."""
+    return {**_environment(), "process": dict(this_process()), "packages": _packages()}
 
 
 @lru_cache(maxsize=1)

@@ -208,9 +208,11 @@ def brief_parameter(value: JSON) -> str:
 
 
 def _facts(environment: Mapping[str, JSON]) -> dict[str, str]:
-    """One line each: Python's version, and that of every package."""
+    """One line each: Python's version, and that of every package; not the process, which is another each time."""
     flat: dict[str, str] = {}
     for name, value in environment.items():
+        if name == "process":
+            continue
         if name == "plugins" and isinstance(value, list):
             flat.update((str(each).partition(" ")[0], str(each).partition(" ")[2]) for each in value)
         elif isinstance(value, dict):
