@@ -540,6 +540,7 @@ class TestCompletion:
     def test_offers_flows(self, looked: Desk) -> None:
         assert looked.offered("runs", "--flow", "") == {"weigh things"}
         assert looked.offered("gc", "--flow", "") == {"weigh things"}
+        assert looked.offered("verify", "go") == {"good"}
 
     def test_says_nothing_wrong_where_there_is_no_ledger(self, desk: Desk) -> None:
         assert (desk.offered("show", ""), desk.offered("show", "last", "")) == ({"last"}, set())

@@ -20,7 +20,7 @@ objects that nobody knows of any more.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
@@ -93,10 +93,13 @@ class Cleaned:
 
 
 class Cleaning:
-    """One cleaning of one ledger: `plan` says what would go, `clean` lets it go."""
+    """One cleaning of one ledger: `plan` says what would go, `clean` lets it go.
 
-    def __init__(self, ledger: SQLLedger, policy: Policy) -> None:
-        self._ledger, self._policy = ledger, policy
+    `seen` is called for each object that is looked at.
+    """
+
+    def __init__(self, ledger: SQLLedger, policy: Policy, seen: Callable[[], None] = lambda: None) -> None:
+        self._ledger, self._policy, self._seen = ledger, policy, seen
 
     def plan(self) -> Cleaned:
         """What would go; nothing is changed."""
@@ -174,6 +177,7 @@ class Cleaning:
 
     def _goes(self, each: Unreferenced, chosen: Chosen, told: Cleaned, foreign: set[str] | None = None) -> bool:
         """May this object be deleted? What is left is counted, or told of."""
+        self._seen()
         if each.run is None:
             told.foreign.add(each.info)
             return False

@@ -13,6 +13,7 @@ from ckpt.cli.command import debug_option
 from ckpt.cli.output import console, printable, show_json, show_table, size
 from ckpt.errors import ConfigError
 from ckpt.suggestions import did_you_mean
+from ckpt_ledger.cli.counting import counting
 from ckpt_ledger.cli.names import complete_flow, known_flows
 from ckpt_ledger.looking import open_ledger
 
@@ -77,8 +78,9 @@ def gc(
     from ckpt_ledger.care.cleaning import Cleaning, Policy  # and SQLAlchemy, which other commands need not wait for
 
     ledger = open_ledger()
-    cleaning = Cleaning(ledger, Policy(older_than, keep_last, flow, grace))
-    plan = cleaning.plan()
+    policy = Policy(older_than, keep_last, flow, grace)
+    with counting("looked at") as seen:
+        plan = Cleaning(ledger, policy, seen).plan()
     if flow is not None and not ledger.runs(flow=flow, limit=1) and all(run.flow != flow for run in plan.runs):
         raise ConfigError(f"no run of a flow {flow!r} is recorded: {did_you_mean(flow, known_flows(ledger))}")
     if dry_run or is_asked:
@@ -89,7 +91,8 @@ def gc(
         return int(bool(plan.problems))
     if is_asked and not click.confirm("Delete it?", err=True):
         return 1
-    done = cleaning.clean(plan)
+    with counting("cleaned") as seen:
+        done = Cleaning(ledger, policy, seen).clean(plan)
     _show(done, "went", as_json=as_json)
     return int(bool(done.problems))
 

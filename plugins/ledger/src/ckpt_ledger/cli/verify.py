@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from ckpt.cli.command import debug_option
-from ckpt.cli.output import console, printable, show_json, show_table, size
+from ckpt.cli.output import console, printable, show_json, size
 from ckpt.errors import CkptError, ConfigError
+from ckpt_ledger.cli.counting import counting
+from ckpt_ledger.cli.listing import Column, cell, show_columns
+from ckpt_ledger.cli.names import complete_run
 from ckpt_ledger.looking import open_ledger
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def _share(context: Context, parameter: Parameter, text: str) -> float:
 
 
 @click.command(short_help="Look whether everything that was kept is there.")
-@click.argument("run", required=False)
+@click.argument("run", metavar="[RUN]", required=False, shell_complete=complete_run)
 @click.option("--all", "everything", is_flag=True, help="Every run of the ledger.")
 @click.option(
     "--read-data", metavar="SHARE", callback=_share, default="0%",
@@ -70,7 +71,7 @@ def verify(run: str | None, everything: bool, read_data: float, as_json: bool) -
     try:
         ledger = open_ledger()
         which = None if run is None else ledger.find(run).id
-        with _progress() as seen:
+        with counting("looked at") as seen:
             verification = Verification(ledger, which, data=read_data, seen=seen)
             found = list(verification.findings())
     except ConfigError:
@@ -95,8 +96,14 @@ def _show(found: list[Finding], verification: Verification) -> None:
     counts = Counter(each.kind for each in found)
     told = [each for each in found if each.kind != "foreign"]
     if told:
-        rows = [(each.kind, each.run or "-", each.call or "-", str(each.location), each.message) for each in told]
-        show_table(("finding", "run", "call", "location", "what"), rows)
+        columns = [
+            Column("finding", [cell(each.kind) for each in told]),
+            Column("run", [cell(each.run or "") for each in told]),
+            Column("call", [cell(each.call or "") for each in told], least=8, keeps_end=True),
+            Column("location", [cell(each.location) for each in told], least=16, keeps_end=True, spare=1),
+            Column("what", [cell(each.message) for each in told], least=24),
+        ]
+        show_columns(columns)
     wrong = sum(each.is_wrong for each in found)
     said = [f"{verification.objects} references", f"{verification.read} of them read"]
     said.append(f"{wrong} wrong" if wrong else "nothing wrong")
@@ -105,22 +112,3 @@ def _show(found: list[Finding], verification: Verification) -> None:
             amount = sum(each.size or 0 for each in found if each.kind == kind)
             said.append(f"{counts[kind]} {kind}" + (f" ({size(amount)})" if amount else ""))
     console().print(printable(", ".join(said)), soft_wrap=True)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[], None]]:
-    """Count on a terminal what has been looked at."""
-    to = console(stderr=True)
-    if not to.is_terminal:
-        yield lambda: None
-        return
-    count = 0
-    with to.status("looking") as status:
-
-        def seen() -> None:
-            nonlocal count
-            count += 1
-            if not count % 50:
-                status.update(f"looked at {count}")
-
-        yield seen
