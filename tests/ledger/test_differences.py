@@ -413,6 +413,54 @@ def test_rows_that_came_and_went_are_found_by_their_index() -> None:
     assert change.left_examples[0].startswith("2020-01-04: 3.0")
 
 
+INDICES: list[tuple[Any, Any]] = [
+    (["x", "y", "z"], ["p", "q", "r"]),
+    ([0, 1, 2], [10, 11, 12]),
+    (None, [3, 4, 5]),
+    (["a", "a", "b"], ["a", "b", "b"]),
+    (["x", "y", "z"], ["y", "z", "w"]),
+    (pd.date_range("2026-01-01", periods=3), pd.date_range("2025-01-01", periods=3)),
+    (
+        pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1)]),
+        pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("c", 1)]),
+    ),
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), INDICES, ids=str)
+@pytest.mark.parametrize("made", [pd.Series, pd.DataFrame])
+def test_the_same_rows_under_other_labels_are_another_value(made: Any, ours: Any, theirs: Any) -> None:
+    change = frame_change(made([1.0, 2.0, 3.0], index=ours), made([1.0, 2.0, 3.0], index=theirs))
+    labels = [list(range(3) if each is None else each) for each in (ours, theirs)]
+    expected = sum(one != other for one, other in zip(*labels, strict=True))
+    assert (change.aligned_by, change.rows_changed, change.only_left_rows) == ("position", expected, 0)
+    assert [(column.name, column.cells) for column in change.columns] == [("index", expected)]
+
+
+def test_rows_that_share_no_label_are_other_rows() -> None:
+    change = frame_change(pd.Series([1, 2, 3], index=list("xyz")), pd.Series([7, 8], index=list("pq")))
+    assert (change.aligned_by, change.only_left_rows, change.only_right_rows) == ("index", 3, 2)
+    assert change.right_examples == ("p: 7", "q: 8")
+    same_length = frame_change(pd.Series([1, 2], index=list("xy")), pd.Series([7, 8], index=list("pq")))
+    assert (same_length.aligned_by, same_length.only_left_rows, same_length.rows_changed) == ("index", 2, 0)
+
+
+def test_rows_in_another_order_have_moved_with_their_labels() -> None:
+    change = frame_change(pd.Series([1, 1, 1], index=list("xyz")), pd.Series([1, 1, 1], index=list("zxy")))
+    assert (change.aligned_by, change.rows_moved, change.rows_changed, change.columns) == ("index", 3, 0, ())
+
+
+def test_numbered_rows_are_what_they_are_however_the_numbers_are_kept() -> None:
+    assert compare(pd.Series([1, 2]), pd.Series([1, 2], index=pd.Index([0, 1]))) is None
+    filtered = frame_change(pd.Series([1, 2, 3]), pd.Series([1, 2, 3])[[0, 2]])
+    assert (filtered.aligned_by, filtered.only_left_rows, filtered.rows_changed) == ("index", 1, 0)
+
+
+def test_a_label_of_several_levels_is_told_whole() -> None:
+    ours, theirs = (pd.Series([1], index=pd.MultiIndex.from_tuples([("a", last)])) for last in (1, 2))
+    assert "(a, 1) → (a, 2)" in "\n".join(lines(compare(ours, theirs)))  # type: ignore[arg-type]  # they differ
+
+
 def test_rows_that_came_and_went_are_found_by_content_without_an_index() -> None:
     right = FRAME.drop(index=[3, 4, 900]).reset_index(drop=True)
     right.loc[2, "precipitation"] = 99.0

@@ -20,6 +20,7 @@ _COLUMNS: Final = 50
 _PLAIN: Final = frozenset({int, str, bytes, bool})
 
 Alike = Callable[[Any, Any], bool]
+Key = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +38,7 @@ class _Rows:
 def compare_tables(left: Table, right: Table, path: str, right_path: str | None, alike: Alike) -> FrameChange | None:
     """`alike` compares two cells that are objects."""
     common = [key for key in left.columns if key in right.columns]
-    rows = _by_index(left, right) or _by_position(left, right)
-    changed, columns = _cells(left, right, common, rows, alike)
-    if rows.by == "position" and (rows.only_left or rows.only_right or changed.sum() * 2 > len(changed)):
-        better = _by_content(left, right, common, int(changed.sum()))
-        if better is not None:
-            rows = better
-            changed, columns = _cells(left, right, common, rows, alike)
+    rows, changed, columns = _aligned(left, right, common, alike)
     moved = 0
     if rows.left is not None and len(rows.right):
         moved = int((rows.right[1:] < rows.right[:-1]).sum()) and int((_ranks(rows.right) != _ranks(rows.left)).sum())
@@ -67,6 +62,31 @@ def compare_tables(left: Table, right: Table, path: str, right_path: str | None,
     return change if any(told) else None
 
 
+def _aligned(left: Table, right: Table, common: list[Key], alike: Alike) -> tuple[_Rows, Any, list[ColumnChange]]:
+    """Which rows belong together, which of these changed, and how in each column."""
+    rows, stand = _by_index(left, right), _by_position(left, right)
+    if rows is not None:
+        may_be_renamed = bool(rows.only_left) and left.rows == right.rows
+        if not may_be_renamed or _cells(left, right, common, stand, alike)[1]:
+            return rows, *_cells(left, right, common, rows, alike)
+    # Not found by their labels, or the same rows under other labels: then these are told as what is in a column.
+    left, right, common = _labelled(left, right, common)
+    changed, columns = _cells(left, right, common, stand, alike)
+    if rows is None and (stand.only_left or stand.only_right or changed.sum() * 2 > len(changed)):
+        better = _by_content(left, right, common, int(changed.sum()))
+        if better is not None:
+            return better, *_cells(left, right, common, better, alike)
+    return stand, changed, columns
+
+
+def _labelled(left: Table, right: Table, common: list[Key]) -> tuple[Table, Table, list[Key]]:
+    """The tables with their labels as a further column, where either has any."""
+    if left.labels is None and right.labels is None:
+        return left, right, common
+    key: Key = ("index", -1)
+    return left.with_column(key, left.index()), right.with_column(key, right.index()), [key, *common]
+
+
 def _ranks(positions: Any) -> Any:
     import numpy as np
 
@@ -83,23 +103,22 @@ def _by_position(left: Table, right: Table) -> _Rows:
 
 
 def _by_index(left: Table, right: Table) -> _Rows | None:
-    """By label, where either side's labels are unique."""
+    """By label, where there are any and either side's are unique."""
     import numpy as np
 
-    if left.labels is None or right.labels is None:
+    if left.labels is None and right.labels is None:
         return None
     places: list[dict[object, int]] = []
-    for labels in (left.labels, right.labels):
+    ours_all, theirs_all = left.index(), right.index()
+    for labels in (ours_all, theirs_all):
         # Labels of one dtype are found as they are; else by their cheap number.
-        keys = labels.tolist() if left.labels.dtype == right.labels.dtype and labels.dtype.kind in "iubUM" else None
+        keys = labels.tolist() if ours_all.dtype == theirs_all.dtype and labels.dtype.kind in "iubUM" else None
         found = {key: at for at, key in enumerate(keys if keys is not None else map(key_of, labels))}
         if len(found) < len(labels):
             return None
         places.append(found)
     ours, theirs = places
     pairs = [(at, theirs[key]) for key, at in ours.items() if key in theirs]
-    if not pairs and ours and theirs:
-        return None
     only_left = [at for key, at in ours.items() if key not in theirs]
     only_right = [at for key, at in theirs.items() if key not in ours]
     if not only_left and not only_right and all(a == b for a, b in pairs):
@@ -108,7 +127,7 @@ def _by_index(left: Table, right: Table) -> _Rows | None:
     return _Rows("index", both[:, 0], both[:, 1], only_left, only_right)
 
 
-def _by_content(left: Table, right: Table, common: list[tuple[str, int]], changed: int) -> _Rows | None:
+def _by_content(left: Table, right: Table, common: list[Key], changed: int) -> _Rows | None:
     """By what is in the rows, where that explains more than their positions do."""
     import numpy as np
 
@@ -164,9 +183,7 @@ def _mixed(columns: list[Any], rows: int) -> Any:
     return mixed
 
 
-def _cells(
-    left: Table, right: Table, common: list[tuple[str, int]], rows: _Rows, alike: Alike
-) -> tuple[Any, list[ColumnChange]]:
+def _cells(left: Table, right: Table, common: list[Key], rows: _Rows, alike: Alike) -> tuple[Any, list[ColumnChange]]:
     """Which of the common rows changed, and how in each column."""
     import numpy as np
 
@@ -188,7 +205,7 @@ def _cells(
 def _labels(table: Table, rows: _Rows) -> Callable[[int], str]:
     def label(at: int) -> str:
         row = at if rows.left is None else int(rows.left[at])
-        return str(row) if table.labels is None else cell(table.labels[row])
+        return str(row) if table.labels is None else _told(table.labels[row])
 
     return label
 
@@ -218,9 +235,14 @@ def _column(
         missing[1] += _is_missing(b)
     if not places:
         return None
-    shown = [Example(label(at), cell(left[at]), cell(right[at])) for at in places[:_EXAMPLES]]
+    shown = [Example(label(at), _told(left[at]), _told(right[at])) for at in places[:_EXAMPLES]]
     only = (max(0, missing[0]), max(0, missing[1]))
     return ColumnChange(column.name, len(places), *only, None, None, tuple(shown))
+
+
+def _told(part: Any) -> str:
+    """A cell or a label in short; a label of several levels with all of them."""
+    return f"({', '.join(map(cell, part))})" if type(part) is tuple else cell(part)
 
 
 def _is_missing(part: Any) -> bool:
@@ -239,7 +261,7 @@ def _shown(table: Table, places: Sequence[int]) -> tuple[str, ...]:
     cells = [column.cells()[wanted] for column in columns] if wanted else []
     shown = []
     for number, row in enumerate(wanted):
-        label = str(row) if table.labels is None else cell(table.labels[row])
+        label = str(row) if table.labels is None else _told(table.labels[row])
         parts = [cell(one[number]) for one in cells] + (["…"] if len(table.columns) > len(columns) else [])
         shown.append(f"{label}: {', '.join(parts)}")
     return tuple(shown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -35,6 +35,17 @@ class Table:
     label_dtype: str = ""
     name: str = ""
     """Of a series."""
+
+    def index(self) -> Any:
+        """The labels of the rows as an array; their numbers where there are no others."""
+        import numpy as np
+
+        return np.arange(self.rows) if self.labels is None else self.labels
+
+    def with_column(self, key: tuple[str, int], cells: Any) -> Table:
+        """The same with a further column."""
+        column = Column(key[0], str(cells.dtype), lambda: cells)
+        return replace(self, columns={**self.columns, key: column})
 
 
 def table_of(value: Any) -> Table | None:
