@@ -509,6 +509,32 @@ class TestWhatDidNotEndWell:
         assert story.firsts() == ["load-1"]
         assert story.verdicts()["use-1"] == "not compared"
 
+    def test_what_could_not_be_compared_is_not_called_the_same(self, story: Story) -> None:
+        story.write("""
+            import random
+
+            @task
+            def load():
+                return random.random()
+
+            @task(checkpoint=False)
+            def hidden():
+                return 1
+
+            with Flow("story") as flow:
+                load()
+                hidden()
+        """)
+        story.run("good")
+        story.run("bad")
+        alone = story.ckpt("diff", "good", "bad", "--task", "hidden", code=2).stdout
+        assert alone.startswith("1 task run could not be compared\n")
+        story.object("bad", "load-1").unlink()
+        damaged = story.ckpt("diff", "good", "bad", code=2).stdout
+        assert damaged.startswith("2 task runs could not be compared\n")
+        with_itself = story.ckpt("diff", "good", "good", code=0).stdout
+        assert with_itself.startswith("no difference: 1 task run the same; 1 task run could not be compared\n")
+
     def test_what_only_waited_for_a_failure_is_not_where_it_began(self, story: Story) -> None:
         story.write("""
             @task

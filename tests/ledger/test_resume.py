@@ -368,3 +368,19 @@ def test_messages_of_tasks_are_kept(storage: str) -> None:
         ("speaks-1[1]", "WARNING", "got 5"),
     ]
     assert plugins.ledger_classes() == [ckpt_ledger.SQLLedger]
+
+
+def test_the_plan_of_a_mapped_call_that_failed_in_part_says_how_much_of_it_is_kept(storage: str) -> None:
+    def clean(x: int) -> int:
+        if x == 3:
+            raise ValueError(x)
+        return 2 * x
+
+    with Flow("f", storage=storage) as flow:
+        task(name="clean")(clean).map(task(lambda: list(range(5)), name="load")())
+    assert flow.plan().calls[0].why == "this run goes on from no other"
+    assert not flow.run().is_successful()
+    load, mapped = flow.plan(resume="last").calls
+    assert (load.action, mapped.action) == ("reuse", "depends")
+    assert mapped.why == "on what its elements are: 4 of the earlier run's are kept"
+    assert flow.plan(resume="last", from_task=["clean"]).calls[1].action == "run"

@@ -150,8 +150,14 @@ def test_a_run_is_alive_as_long_as_its_last_heartbeat_is_younger_than_the_lease(
     assert (short.find("last").state, short.prior("last", flow="weather").is_alive) == ("Lost", False)
     assert (long.find("last").state, long.prior("last", flow="weather").is_alive) == ("Running", True)
     before = long.find("last").heartbeat
-    writer.heartbeat(a_run().id)
-    assert long.find("last").heartbeat > before
+    for sign_of_life in (
+        lambda: writer.heartbeat(a_run().id),
+        lambda: writer.record([a_task()]),
+        lambda: writer.log([a_line("hello")]),
+    ):
+        sign_of_life()
+        assert long.find("last").heartbeat > before
+        before = long.find("last").heartbeat
     writer.end(a_run().id, "Success", "")
     assert not long.prior("last", flow="weather").is_alive
     for each in (writer, short, long):

@@ -101,6 +101,8 @@ def _mapped(rows: Rows, tracker: Tracker, number: int, call: Call) -> tuple[Acti
     if count is None:
         columns = _columns(rows, call)
         if columns is None:
+            if kept := tracker.kept_children(call):
+                return "depends", f"on what its elements are: {kept} of the earlier run's are kept"
             if call.task.cache:
                 return "depends", "on what its elements are"
             return "run", f"for each element: {tracker.reason(number)}"

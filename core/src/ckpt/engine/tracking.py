@@ -8,8 +8,10 @@ looked at when it is about to start: what is upstream may have been run again an
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ckpt.arguments import slots_in
@@ -202,6 +204,18 @@ class Tracker:
         whole = all(child is not None and child.identity and serves(child, call.task) for child in children)
         return record.children if whole else None
 
+    def kept_children(self, call: Call) -> int:
+        """How many children of a mapped call the earlier run has kept; which of them are alike its elements tell."""
+        if call.index in self._again or call.index in self._refresh:
+            return 0
+        return self._children[call.slug, self.signature(call).code]
+
+    @cached_property
+    def _children(self) -> Counter[tuple[str, str | None]]:
+        """Per mapped call and code version, how many of its children have a kept value."""
+        kept = ((path, record) for path, record in self._prior.items() if record.state in _KEPT and record.safe)
+        return Counter((path.slug, record.code) for path, record in kept if path.map_index is not None)
+
     def adopt(self, parent: int, children: range) -> None:
         """Give the children of an adopted parent the identities that they had."""
         path = self.rows.path(parent)
@@ -226,7 +240,8 @@ class Tracker:
         if rows.identity[row] is None:
             return "its code or an argument cannot be pickled, so nothing can be compared"
         if record is None:
-            return "no earlier run has it" if self._prior or rows.calls[number].task.cache else "it was never run"
+            has_looked = self._prior or rows.calls[number].task.cache
+            return "no earlier run has it" if has_looked else "this run goes on from no other"
         if record.identity == rows.identity[row]:
             return "its value was not kept" if record.state in _KEPT else f"{record.state} in run {record.run}"
         if record.code != self.signature(rows.calls[number]).code:

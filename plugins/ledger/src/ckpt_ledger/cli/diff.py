@@ -48,7 +48,8 @@ def diff(run: str, other: str, everything: bool, task: str | None, as_json: bool
 
     Reading a value makes it, which can run code that its author chose, as with every pickle.
 
-    Ends with 0 when nothing differs, 1 when something does, 2 when a value could not be read or a run was not found.
+    Ends with 0 when nothing differs, 1 when something does, 2 when a value could not be read, there was nothing to
+    compare, or a run was not found.
 
     \b
     Examples:
@@ -78,7 +79,7 @@ def diff(run: str, other: str, everything: bool, task: str | None, as_json: bool
         to.print(printable(f"error: not compared: {each.error}"), soft_wrap=True)
     if len(found.errors) > _ERRORS:
         to.print(f"error: {len(found.errors) - _ERRORS:,} more values could not be read: --json names all of them")
-    return TROUBLE if found.errors else DIFFERENT if found.differing else 0
+    return TROUBLE if found.is_unknown else DIFFERENT if found.differing else 0
 
 
 def _items(found: RunDifference) -> list[dict[str, object]]:

@@ -67,18 +67,30 @@ def _style(line: str) -> str:
 
 def _headline(found: RunDifference, told: Sequence[Compared], task: str | None) -> str:
     if not told:
-        runs = [each for each in found.items if not each.pair.is_mapped]
-        compared = [each for each in runs if each.verdict in ("same", "same value")]
-        what = f"{len(compared):,} task run{'' if len(compared) == 1 else 's'}"
-        bytes_ = sum(each.verdict == "same value" for each in runs)
-        other = f", {bytes_:,} of them in other bytes (same value, different bytes)" if bytes_ else ""
-        rest = len(runs) - len(compared)
-        return f"no difference: {what} the same{other}" + (f"; {rest:,} could not be compared" if rest else "")
+        return _same(found)
     first = told[0]
     more = len(told) - 1
     word = f"difference in {task}" if task else "first difference"
     is_parameter = "parameter " if first.pair.is_parameter else ""
     return f"{word}: {is_parameter}{_name(first)}: {_how(first)[0]}" + (f" (and {more:,} more)" if more else "")
+
+
+def _same(found: RunDifference) -> str:
+    """What is to be said where no difference was found, which may be since nothing could be compared."""
+    runs = [each for each in found.items if not each.pair.is_mapped]
+    rest = f"{_task_runs(len(runs) - len(found.same))} could not be compared"
+    if not found.same and runs:
+        return rest
+    bytes_ = sum(each.verdict == "same value" for each in found.same)
+    other = f", {bytes_:,} of them in other bytes (same value, different bytes)" if bytes_ else ""
+    same = f"{_task_runs(len(found.same))} the same{other}"
+    if found.errors:
+        return f"{rest}; {same}"
+    return f"no difference: {same}" + (f"; {rest}" if len(found.same) < len(runs) else "")
+
+
+def _task_runs(count: int) -> str:
+    return f"{count:,} task run{'' if count == 1 else 's'}"
 
 
 def _notes(found: RunDifference) -> Iterator[str]:

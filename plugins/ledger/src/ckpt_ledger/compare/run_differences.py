@@ -102,6 +102,16 @@ class RunDifference:
         return [each for each in self.items if each.verdict in DIFFERING]
 
     @property
+    def same(self) -> list[Compared]:
+        """What is known to be the same; children of mapped calls instead of these."""
+        return [each for each in self.items if not each.pair.is_mapped and each.verdict in ("same", "same value")]
+
+    @property
+    def is_unknown(self) -> bool:
+        """Is there something that could not be read, or nothing that could be compared?"""
+        return bool(self.errors) or bool(self.items and not self.same and not self.differing)
+
+    @property
     def errors(self) -> list[Compared]:
         """What could not be read."""
         return [each for each in self.items if each.error is not None]
@@ -244,7 +254,7 @@ def _unknown(pair: Pair, runs: tuple[RunRow, RunRow]) -> str:
 
 
 def _named(pairs: Sequence[Pair], text: str) -> set[int]:
-    """The pairs that a call slug, a task name or `slug[i]` means, in either run."""
+    """The pairs that a call slug or a task name means, with `[i]` those of the children, in either run."""
     known: set[str] = set()
     found: set[int] = set()
     for number, pair in enumerate(pairs):
@@ -252,7 +262,7 @@ def _named(pairs: Sequence[Pair], text: str) -> set[int]:
             name
             for each in (pair.left, pair.right)
             if each is not None
-            for name in (str(each.call), each.call.slug, each.task)
+            for name in (str(each.call), each.call.slug, each.task, str(each.call._replace(slug=each.task)))
         }
         known |= names
         if text in names:

@@ -41,6 +41,7 @@ __all__ = [
     "filled",
     "forget",
     "forget_arguments",
+    "hear_of",
     "insert",
     "keep_arguments",
     "keep_facts",
@@ -101,6 +102,14 @@ def number_of(kind: str) -> str:
     runs = schema.runs
     wanted = select(runs.c.number).where(runs.c.id == bindparam("id", type_=Text), schema.stays())
     return _text(kind, wanted.with_for_update(read=True, key_share=True), ("id",))
+
+
+@cache
+def hear_of(kind: str) -> str:
+    """Say when the run with an id was heard of."""
+    runs = schema.runs
+    heard = update(runs).where(runs.c.id == bindparam("which", type_=Text))
+    return _text(kind, heard.values({runs.c.heartbeat: bindparam("heard", type_=BigInteger)}), ("heard", "which"))
 
 
 @cache

@@ -118,8 +118,10 @@ class Writing:
         self._database.write(work)
 
     def _keep_of(self, connection: Connection, run: str, statement: Statement, columns: Columns) -> None:
-        """Keep rows of a run; the statement begins with its number."""
+        """Keep rows of a run, a sign of its life as well; the statement begins with its number."""
         number = self._number(connection, run)
+        heard = self._database.now(connection)
+        connection.exec_driver_sql(statements.hear_of(self._database.kind), (heard, run))
         self._keep(connection, statement, [(number,) * len(columns[0]), *columns])
 
     def _keep(self, connection: Connection, statement: Statement, columns: Columns) -> None:
