@@ -435,6 +435,90 @@ class TestTheFlowFile:
             assert read.stdout == "[('r0', 0), ('r1', 1), ('r2', 2)]\n", read.stderr
 
 
+class TestAStderrThatNobodyReads:
+    @pytest.fixture(autouse=True)
+    def naps(self, desk: Desk) -> None:
+        desk.write(
+            "naps.py",
+            """
+            import time
+            from pathlib import Path
+            from ckpt import Flow, get_logger, task
+
+            @task
+            def nap(n):
+                get_logger().info("napping")
+                time.sleep(0.005)
+                return n
+
+            @task
+            def last(naps, fails):
+                Path("marker").touch()
+                return 1 // (not fails)
+
+            from ckpt import Parameter
+
+            with Flow("naps") as flow:
+                last([nap(n) for n in range(50)], Parameter("fails", False))
+        """,
+        )
+
+    def run(self, desk: Desk, *arguments: str, out: int | None = subprocess.DEVNULL) -> tuple[int, str]:
+        """Exit code and stdout of a run whose stderr is read for three lines; `out` as for `Popen`."""
+        ours, theirs = os.pipe()
+        with open(ours, closefd=True) as reader:  # noqa: PTH123  a number
+            process = subprocess.Popen(
+                [CKPT, "run", "naps.py", *arguments],
+                cwd=desk.root, env=desk.env, stderr=theirs, stdout=theirs if out is None else out, text=True,
+            )  # fmt: skip
+            os.close(theirs)
+            lines = [reader.readline() for _ in range(3)]
+        assert all(lines)
+        assert not (desk.root / "marker").exists()
+        said, _ = process.communicate(timeout=60)
+        assert (desk.root / "marker").exists()
+        return process.returncode, said or ""
+
+    @pytest.mark.parametrize("out", [subprocess.DEVNULL, None], ids=["stderr alone", "with stdout"])
+    @pytest.mark.parametrize("executor", ["local", "processes"])
+    def test_does_not_end_the_run(self, desk: Desk, out: int | None, executor: str) -> None:
+        assert self.run(desk, "--executor", executor, out=out) == (0, "")
+
+    def test_leaves_the_exit_code_to_the_run(self, desk: Desk) -> None:
+        assert self.run(desk, "-p", "fails=true") == (1, "")
+
+    def test_leaves_the_json_to_its_own_reader(self, desk: Desk) -> None:
+        code, said = self.run(desk, "--json", out=subprocess.PIPE)
+        assert (code, json.loads(said)["state"]) == (0, "Success")
+
+    @pytest.mark.parametrize(
+        ("stderr", "code"),
+        [("2>&-", 0), ("2>/dev/full", 120)],  # 120 is how Python ends when it holds back text that fits nowhere
+        ids=["closed", "on a full disk"],
+    )
+    def test_nor_does_one_that_cannot_be_written_to(self, desk: Desk, stderr: str, code: int) -> None:
+        ran = desk.run("sh", "-c", f'exec "$0" run naps.py --json {stderr}', CKPT)
+        assert (ran.returncode, json.loads(ran.stdout)["state"]) == (code, "Success")
+
+    def test_one_that_the_program_has_closed_hears_no_message(self, desk: Desk) -> None:
+        program = "import sys, naps; naps.flow.run(); sys.stderr.close(); print(naps.flow.run().name)"
+        ran = desk.run(sys.executable, "-c", program)
+        assert (ran.returncode, ran.stdout) == (0, "Success\n")
+
+    def test_a_stdout_that_nobody_reads_ends_quietly_with_1_after_the_run(self, desk: Desk) -> None:
+        ours, theirs = os.pipe()
+        os.close(ours)
+        process = subprocess.Popen(
+            [CKPT, "run", "naps.py", "--json"],
+            cwd=desk.root, env=desk.env, stdout=theirs, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        os.close(theirs)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert "Traceback" not in said
+        assert (desk.root / "marker").exists()
+
+
 class TestCtrlC:
     def test_ends_with_130_and_what_was_computed_is_kept(self, desk: Desk) -> None:
         desk.write(

@@ -347,6 +347,18 @@ class TestRun:
         assert "no run has" in run_once.fails("run", "flow.py", "--resume", "nope", "--explain", code=2)
         assert "total-1" in run_once.fails("run", "flow.py", "--resume", "last", "--from", "tota", code=2)
 
+    def test_that_reuses_values_does_not_count_them_as_kept(self, run_once: Desk) -> None:
+        def said(*more: str) -> str:
+            ran = run_once.run(CKPT, "run", "flow.py", "--resume", "last", *more)
+            assert ran.returncode == 0, ran.stderr
+            return ran.stderr.decode()
+
+        everything = said()
+        assert "Kept: nothing new; 9 values of earlier runs reused. To read one:" in everything
+        assert " kept\n" not in everything
+        assert "; 8 values of earlier runs reused. To read one:" in said("--from", "use")
+        assert run_once.items("du", "last")[0]["objects"] == 1
+
     def test_from_a_task_on_needs_the_run_to_go_on_from(self, run_once: Desk) -> None:
         assert "--resume last --from total" in run_once.fails("run", "flow.py", "--from", "total", code=2)
 
@@ -359,7 +371,7 @@ class TestGet:
 
     def test_a_child_is_found_by_the_name_of_its_task_too(self, looked: Desk) -> None:
         assert looked.ckpt("get", "good", "weigh[2]") == looked.ckpt("get", "good", "weigh-1[2]")
-        assert "did you mean 'weigh-1[2]'" in looked.fails("get", "good", "weigh[3]")
+        assert "weigh-1 has 3 children, weigh-1[0] to weigh-1[2]" in looked.fails("get", "good", "weigh[3]")
 
     def test_a_mapped_call_gives_the_values_of_its_children_in_order(self, looked: Desk) -> None:
         values = [{"name": f"r{number}", "weight": 2} for number in range(3)]

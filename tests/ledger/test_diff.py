@@ -659,7 +659,7 @@ class TestHowMuchIsRead:
         story.run("bad")
         assert story.verdicts(everything=True)["total-1"] == "different"
         assert story.verdicts(task="total") == {"total-1": "different"}
-        assert story.verdicts(task="scale-1[0]") == {"scale-1[0]": "same"}
+        assert story.verdicts(task="scale-1[0]") == story.verdicts(task="scale[0]") == {"scale-1[0]": "same"}
         out = story.ckpt("diff", "good", "bad", "--all", code=1).stdout
         assert "downstream: 1 more task run differs\n  total-1: text differs" in out
         out = story.ckpt("diff", "good", "bad", "--task", "total", code=1).stdout
@@ -744,6 +744,8 @@ class TestTheCommand:
         assert "take one of them" in story.ckpt("diff", "good", "last", "--task", "total", "--all", code=2).stderr
         with pytest.raises(NotFound, match="did you mean 'total"):
             story.diff("good", "good", task="totl")
+        with pytest.raises(NotFound, match=r"neither run has a task run 'scale\[9\]'"):
+            story.diff("good", "good", task="scale[9]")
 
     def test_names_packages_that_are_of_another_version(self, story: Story) -> None:
         (story.folder / "oddlib.py").write_text('__version__ = "1.0"\nFACTOR = 2\n')

@@ -13,6 +13,7 @@ from textwrap import dedent
 
 import pytest
 
+import ckpt_ledger
 from ckpt import JSON
 from ckpt.engine.liveness import is_gone, this_process
 
@@ -71,6 +72,41 @@ def test_a_killed_run_is_gone_on_from_at_once_and_one_that_is_alive_is_not(folde
     went_on = resumed()
     assert went_on.returncode == 0, went_on.stderr
     assert ran.read_text().split() == ["first", "second", "second"]
+
+
+def test_a_run_whose_stderr_nobody_reads_any_more_is_recorded_whole(folder: Path) -> None:
+    (folder / "many.py").write_text(
+        dedent("""
+            import time
+            from ckpt import Flow, task
+
+            @task
+            def nap(n):
+                time.sleep(0.005)
+                return n
+
+            with Flow("many") as flow:
+                for n in range(50):
+                    nap(n)
+        """)
+    )
+    with subprocess.Popen([CKPT, "run", "many.py"], stderr=subprocess.PIPE) as running:
+        assert running.stderr is not None
+        lines = [running.stderr.readline() for _ in range(3)]
+        assert all(lines)
+        running.stderr.close()
+    assert running.returncode == 0
+
+    def looked(*arguments: str) -> list[dict[str, JSON]]:
+        done = subprocess.run([CKPT, *arguments, "--json"], capture_output=True, text=True, check=True)
+        found: list[dict[str, JSON]] = json.loads(done.stdout)
+        return found
+
+    [run] = looked("runs")
+    assert run["state"] == "Success"
+    states = [each.state for each in ckpt_ledger.run("last").tasks]
+    assert states == ["Success"] * 50
+    assert looked("verify", "last") == []
 
 
 def test_this_process_is_there_and_one_that_ended_is_not() -> None:

@@ -110,6 +110,42 @@ def test_a_task_run_is_found_by_slug_name_and_index(four: SQLLedger) -> None:
             meant(text)
 
 
+def test_children_are_found_before_their_call_has_come_to_its_end(four: SQLLedger) -> None:
+    children = [a_task("clean-2", index, run="4", task="clean", children=None) for index in (1, 4)]
+    four.record([a_task("load-1", run="4", children=None), *children])
+    assert str(four.task("4", "clean[4]").call) == str(four.task("4", "clean-2[4]").call) == "clean-2[4]"
+    for text in ("clean", "clean-2", "clean[0]", "clean-2[99]"):
+        with pytest.raises(NotFound, match=r"clean-2 has not come to its end .*Running.* 2 of its .* 'clean-2\[1\]'"):
+            four.task("4", text)
+    four.record([a_task("clean-3", 1, run="4", task="clean", children=None)])
+    for text in ("clean[1]", "clean"):
+        with pytest.raises(ConfigError, match=r"2 calls of task 'clean': .* \(clean-2, clean-3"):
+            four.task("4", text)
+    with pytest.raises(NotFound, match=r"has no task run 'load\[0\]'"):
+        four.task("4", "load[0]")
+
+
+def test_an_index_beyond_the_children_says_how_many_there_are(four: SQLLedger) -> None:
+    for slug, count in (("none-1", 0), ("one-2", 1), ("three-3", 3)):
+        four.record([a_task(slug, run="3", children=count)])
+        four.record([a_task(slug, index, run="3", children=None) for index in range(count)])
+    for text, said in (
+        ("none[0]", "none-1 has no children"),
+        ("one-2[1]", r"one-2 has 1 child, one-2\[0\]"),
+        ("three[3]", r"three-3 has 3 children, three-3\[0\] to three-3\[2\]"),
+    ):
+        with pytest.raises(NotFound, match=f"{said}$"):
+            four.task("3", text)
+
+
+def test_of_a_run_that_has_not_ended_it_is_said_that_there_may_be_more(four: SQLLedger) -> None:
+    four.record([a_task("load-1", run=run) for run in ("3", "4")])
+    with pytest.raises(NotFound, match=r"it has not ended \(Running\), and what has not begun.*; did you mean 'load"):
+        four.task("4", "laod")
+    with pytest.raises(NotFound, match="no task run 'laod': did you mean 'load"):
+        four.task("3", "laod")
+
+
 def test_without_summaries_a_run_is_told_in_short(four: SQLLedger) -> None:
     task = a_task(run="4", error="boom")
     four.record([task])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -189,6 +192,94 @@ class TestARunThatGoesOnFromAnother:
         assert found.kept == "not kept: opted out"
 
 
+GUESS = "depends on something else"
+
+
+class TestAfterARunThatCameToNoValue:
+    @pytest.mark.parametrize(
+        ("how", "said", "collected"),
+        [
+            ("raise KeyboardInterrupt", "it was Cancelled in run {}", "it was Cancelled in run {}"),
+            ("raise ValueError('boom')", "it ended Failed in run {}", "it ended TriggerFailed in run {}"),
+        ],
+    )
+    def test_says_how_it_had_ended_and_makes_up_no_cause(
+        self, story: Story, how: str, said: str, collected: str
+    ) -> None:
+        self.stop(story, how)
+        story.run("second", resume="first")
+        first = story.ledger.find("first").id
+        stopped = why(story, "second", "scale[2]")
+        assert said.format(first) in stopped.why
+        assert "so it ran here" in stopped.why
+        assert causes(stopped) == []
+        assert said.format(first) in causes(why(story, "second", "scale"))[-1]
+        total = why(story, "second", "total")
+        assert collected.format(first) in total.why
+        assert {str(call).partition("[")[0] for call, _ in total.roots} == {"scale-1"}
+        assert any(said.format(first) in text for _, text in total.roots)
+        for call in ("scale[2]", "scale[3]", "scale", "total"):
+            out = story.ckpt("why", "second", call, code=0).stdout
+            assert GUESS not in out
+            assert "something has changed" not in out
+
+    def test_says_what_has_changed_as_well(self, story: Story) -> None:
+        self.stop(story, "raise ValueError('boom')")
+        story.edit('"sum"', '"SUM"')
+        story.run("second", resume="first")
+        found = why(story, "second", "total")
+        assert "it ended TriggerFailed" in found.why
+        assert causes(found)[-1].startswith("argument tag")
+
+    def test_without_going_on_from_it_that_is_what_has_changed(self, story: Story) -> None:
+        self.stop(story, "raise ValueError('boom')")
+        story.run("second")
+        [said] = causes(why(story, "second", "scale[2]"))
+        assert "it ended Failed in run" in said
+        assert GUESS not in story.ckpt("why", "second", "total", code=0).stdout
+
+    def test_a_value_that_was_not_kept_is_no_cause_of_another_kind(self, story: Story) -> None:
+        story.edit("@task\ndef load", "@task(checkpoint=False)\ndef load")
+        story.run("first")
+        story.edit("@task(checkpoint=False)\ndef load", "@task\ndef load")
+        story.run("second", resume="first")
+        first = story.ledger.find("first").id
+        assert f"its value was not kept in run {first}" in why(story, "second", "load").why
+        [said] = causes(why(story, "second", "scale[1]"))
+        assert f"the value of load-1 was not kept in run {first}" in said
+        assert GUESS not in story.ckpt("why", "second", "total", code=0).stdout
+
+    def test_of_a_mapped_call_in_a_killed_run_says_that_it_had_not_ended(self, story: Story) -> None:
+        story.run("first")
+        with sqlite3.connect(Path.home() / ".ckpt" / "ledger.db") as database:
+            database.execute(
+                "DELETE FROM ckpt_tasks WHERE slug = 'total-1' OR slug = 'scale-1' AND map_index IN (-1, 3)"
+            )
+            database.execute("UPDATE ckpt_runs SET ended = NULL, state = NULL, tasks = NULL, heartbeat = 0")
+        story.edit("x * k", "x * k + 1")
+        story.run("second", resume="first")
+        first = story.ledger.find("first").id
+        out = story.ckpt("why", "second", "scale", code=0).stdout
+        assert "no such task run" not in out
+        assert (
+            f"run {first}, which it was compared with, did not come to the end of that call: 3 of its children" in out
+        )
+        assert "its code has changed, that of no other task (3 of 4)" in out
+        out = story.ckpt("why", "second", "total", code=0).stdout
+        assert f"run {first} has no such task run, and it has not ended (Lost)" in out
+
+    def stop(self, story: Story, how: str) -> None:
+        """Run it once so that a child does that, with the same code as later."""
+        marker = story.folder / "stop"
+        story.edit(
+            "return x * k", f"if x == 2 and __import__('pathlib').Path('stop').exists(): {how}\n    return x * k"
+        )
+        marker.touch()
+        with suppress(KeyboardInterrupt):
+            story.run("first")
+        marker.unlink()
+
+
 class TestCache:
     @pytest.fixture
     def cached(self, story: Story) -> Story:
@@ -208,6 +299,44 @@ class TestCache:
         found = why(cached, "second", "load")
         assert "no run had kept a value of the same code and inputs" in found.why
         assert causes(found) == ["parameter n: 4 → 7"]
+
+    def test_a_value_that_cannot_be_read_is_told_with_its_run(self, cached: Story) -> None:
+        cached.object("first", "load").unlink()
+        cached.run("second")
+        found = why(cached, "second", "load")
+        first = cached.ledger.find("first").id
+        assert found.action == "ran"
+        assert (
+            f"run {first} has a value of the same code and inputs, which could not be read, or a refresh" in found.why
+        )
+
+    def test_no_refresh_is_suspected_where_others_of_the_call_were_reused(self, cached: Story) -> None:
+        cached.edit("@task\ndef scale", "@task(cache=True)\ndef scale")
+        cached.run("second")
+        cached.object("second", "scale[1]").write_bytes(b"")
+        cached.run("third")
+        assert why(cached, "third", "scale[0]").action == "reused"
+        said = why(cached, "third", "scale[1]").why
+        assert f"run {cached.ledger.find('second').id} has a value" in said
+        assert said.endswith("which could not be read")
+
+    def test_a_value_whose_time_is_over_is_told_with_its_run(self, story: Story) -> None:
+        story.edit("@task\ndef load", "@task(cache=0.001)\ndef load")
+        story.run("first")
+        time.sleep(0.05)
+        story.run("second")
+        said = why(story, "second", "load").why
+        assert (
+            f"the value of the same code and inputs that run {story.ledger.find('first').id} had kept had expired"
+            in said
+        )
+
+    def test_a_value_that_was_not_offered_is_told_with_its_run(self, story: Story) -> None:
+        story.run("first")
+        story.edit("@task\ndef load", "@task(cache=True)\ndef load")
+        story.run("second")
+        first = story.ledger.find("first").id
+        assert f"run {first} computed the same, and it offers it to no other" in why(story, "second", "load").why
 
 
 class TestWhatDidNotRun:

@@ -18,6 +18,8 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]  # generic in th
     def emit(self, record: logging.LogRecord) -> None:
         if logging.getLogger().handlers:
             return  # the program has configured logging since: its handlers show the message
+        if getattr(sys.stderr, "closed", False):
+            return  # where logging, too, would raise: it says on stderr that it cannot write to stderr
         self.stream = sys.stderr
         super().emit(record)
 

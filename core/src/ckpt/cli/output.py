@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Sequence
-from typing import TextIO
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TextIO, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -18,11 +21,53 @@ _WIDE = 10_000
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where to print; nothing in the text means anything but itself."""
-    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    """Where to print; nothing in the text means anything but itself, and a stderr that nobody reads ends nothing."""
+    file = cast("IO[str]", _Stderr(sys.stderr)) if stderr and sys.stderr is not None else None
+    made = Console(file=file, stderr=stderr, markup=False, highlight=False, emoji=False)
     if not made.is_terminal:
-        made = Console(stderr=stderr, markup=False, highlight=False, emoji=False, width=_WIDE)
+        made = Console(file=file, stderr=stderr, markup=False, highlight=False, emoji=False, width=_WIDE)
     return made
+
+
+class _Stderr:
+    """What is told on the way: where it cannot be printed it is dropped, for what it tells of goes on."""
+
+    def __init__(self, to: TextIO) -> None:
+        self._to = to
+        self.encoding = getattr(to, "encoding", None) or "utf-8"
+
+    def write(self, text: str) -> int:
+        with self._dropping():
+            self._to.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._dropping():
+            self._to.flush()
+
+    def isatty(self) -> bool:
+        return self._to.isatty()
+
+    def fileno(self) -> int:
+        return self._to.fileno()
+
+    @contextmanager
+    def _dropping(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            self._leave()
+        except (OSError, ValueError):  # a full disk, a terminal that is gone; closed
+            pass
+
+    def _leave(self) -> None:
+        """The reader has seen enough: what tasks, and what they start, write into that pipe goes nowhere either."""
+        # What has no number is no pipe, and one of the two may be closed.
+        with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
+            pipe = os.fstat(self.fileno())
+            for number in (2, 1):
+                if os.path.samestat(os.fstat(number), pipe):
+                    os.dup2(nowhere.fileno(), number)
 
 
 def printable(text: object) -> str:

@@ -46,9 +46,9 @@ class Progress:
         self.to = to
         self.run: RunFacts | None = None
         self.began = time.monotonic()
-        self.calls = self.done = self.failed = self.kept = self.bytes = 0
+        self.calls = self.done = self.failed = self.reused = self.kept = self.bytes = 0
         """Calls of the graph that are final; task runs (mapped children, not their parents) that are, that failed,
-        whose values are kept; the bytes of these."""
+        whose values an earlier run has kept, and this one; the bytes of these last."""
         self.running: dict[CallPath, None] = {}
         self.failures: list[TaskRecord] = []
         """The first task runs that went wrong themselves."""
@@ -81,7 +81,9 @@ class Progress:
             self.broken += 1
             if len(self.failures) < _KEPT_RECORDS:
                 self.failures.append(record)
-        if record.safe is not None:
+        if record.safe is not None and record.origin is not None:
+            self.reused += 1
+        elif record.safe is not None:
             self.kept += 1
             self.bytes += record.safe.size or 0
         self.ended(record)
@@ -160,7 +162,8 @@ class _Lines(Progress):
     def ended(self, record: TaskRecord) -> None:
         assert self.run is not None  # it has begun
         slug, index = record.call
-        self._bytes[slug] += record.safe.size or 0 if record.safe else 0
+        if record.safe is not None and record.origin is None:
+            self._bytes[slug] += record.safe.size or 0
         if index is not None:
             self._children[slug] += 1
             if record.state in _BARE and self.broken <= _KEPT_RECORDS:

@@ -58,11 +58,13 @@ def _show_values(to: Console, flow: Flow, state: State, progress: Progress) -> N
         if held := progress.failed - progress.broken:
             to.print(f"  {held} {'cancelled' if state.is_cancelled() else 'more did not run because of that'}")
     to.print()
-    if not progress.kept:
+    if not progress.kept and not progress.reused:
         if state.is_successful():
             _say(to, f"No value was kept. To keep every one of them, add: --storage {Path.cwd().as_uri()}/results")
         return
-    kept = f"{progress.kept} value{'s' * (progress.kept != 1)}, {size(progress.bytes)}"
+    kept = f"{_values(progress.kept)}, {size(progress.bytes)}" if progress.kept else "nothing new"
+    if progress.reused:
+        kept += f"; {_values(progress.reused)} of earlier runs reused"
     if progress.failures and (inputs := _inputs(flow, state, progress.failures[0].call)):
         _say(to, f"Kept: {kept}. What went into {progress.failures[0].call}:")
         for name, safe in inputs[:_HINTS]:
@@ -70,6 +72,10 @@ def _show_values(to: Console, flow: Flow, state: State, progress: Progress) -> N
     elif (last := _last(flow, state)) is not None:
         _say(to, f"Kept: {kept}. To read one:")
         _say(to, f"  {read_command(last)}")
+
+
+def _values(count: int) -> str:
+    return f"{count} value{'s' * (count != 1)}"
 
 
 def _states(state: State) -> Mapping[Any, State]:

@@ -152,6 +152,13 @@ class SQLLedger(Ledger):
         """The task runs of a mapped call, in order; none where there is no such call."""
         return self._reads.children(run, slug)
 
+    def offered(self, identity: Identity, until: datetime) -> list[TaskRecord]:
+        """Task runs of this identity that had ended by then and whose values other runs might take, the newest first.
+
+        Also those whose time is over, and whatever has become of what they kept.
+        """
+        return self._reads.offered(identity, until)
+
     def logs(self, run: str, call: CallPath | None = None) -> list[LogLine]:
         """What the tasks of a run logged, or one of its task runs, in the order of time."""
         return self._reads.logs(run, call)

@@ -9,12 +9,15 @@ import click
 
 from ckpt.cli.command import debug_option
 from ckpt.cli.output import console, printable
+from ckpt.errors import CkptError, ConfigError
 from ckpt_ledger.cli.names import complete_run, complete_task
 from ckpt_ledger.looking import open_ledger
 from ckpt_ledger.replay.replaying import Replay, Replayed, script
 from ckpt_ledger.values.difference_text import lines
 
 __all__ = ["replay"]
+
+DIFFERENT = 1
 
 
 @click.command(short_help="Run one task again with exactly the inputs it had.")
@@ -35,7 +38,8 @@ def replay(run: str, task: str, debugger: bool, file: str | None, as_script: boo
     The inputs are verified by their digests; what was not kept is computed again first. The function is that of the
     flow file as it is today, the constants are those of the run. Nothing is written, unless the task itself writes.
 
-    Ends with 0 when it did what it did then, 1 when its value or its failure is another.
+    Ends with 0 when it did what it did then, or when nothing was kept to compare its value with; 1 when its value or
+    its failure is another; 2 when it could not be replayed, as when an input is missing or damaged.
 
     \b
     Examples:
@@ -43,7 +47,15 @@ def replay(run: str, task: str, debugger: bool, file: str | None, as_script: boo
       ckpt replay last 'weigh-1[25]' --pdb
       ckpt replay good clean --script > inputs.py
     """
-    file = None if file is None else _absolute(file)
+    try:
+        return _replay(run, task, None if file is None else _absolute(file), debugger=debugger, as_script=as_script)
+    except ConfigError:
+        raise
+    except CkptError as error:
+        raise ConfigError(str(error)) from error  # it ends with 2, for 1 means that something else came of it
+
+
+def _replay(run: str, task: str, file: str | None, *, debugger: bool, as_script: bool) -> int:
     replayed = Replay(open_ledger(), run, task, file=file)
     if as_script:
         click.echo("\n".join(script(replayed, file=file)))
@@ -59,7 +71,7 @@ def replay(run: str, task: str, debugger: bool, file: str | None, as_script: boo
     if debugger and isinstance(found.value, BaseException) and found.value.__traceback__ is not None:
         pdb.post_mortem(found.value.__traceback__)
     _show(replayed, found)
-    return int(not found.is_same)
+    return 0 if found.is_same else DIFFERENT
 
 
 class _Debugger(pdb.Pdb):

@@ -57,6 +57,9 @@ def _lines(found: Explanation, ref: str) -> list[str]:
         if found.roots:
             out.append(f"  see it: {shlex.join(['ckpt', 'why', ref, str(found.roots[0][0])])}")
     elif found.action != "reused":
+        if since is not None and (there := found.children_there) is not None:
+            have = f"{there:,} of its children {'has' if there == 1 else 'have'}"
+            out.append(f"  run {since.id}, which it was compared with, did not come to the end of that call: {have}")
         if since is None:
             out.append("  there is no earlier run of this flow to compare with")
         elif found.causes or found.roots:
@@ -65,8 +68,10 @@ def _lines(found: Explanation, ref: str) -> list[str]:
             out += [f"    {cause.text}" for cause in found.causes]
             out += [f"    upstream, {call}: {said}" for call, said in found.roots]
         elif found.is_new:
-            out.append(f"  run {since.id} has no such task run")
-        else:
+            if found.children_there is None:
+                is_open = "" if since.ended is not None else f", and it has not ended ({since.state})"
+                out.append(f"  run {since.id} has no such task run{is_open}")
+        elif not found.is_unknown:
             out.append(f"  nothing has changed since run {since.id}: its code and inputs are the same")
             if found.has_other_bytes:
                 out.append("  but its value is kept as other bytes: does it depend on the clock, on chance, on a file?")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ckpt import JSON
 from ckpt.briefs import brief, printable
 from ckpt_ledger.compare.constants import UNKNOWN, Given, constants, elements, read_arguments
+from ckpt_ledger.compare.lineage import NOT_RUN
 from ckpt_ledger.values.difference_text import lines
 from ckpt_ledger.values.differences import compare
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Cause", "Causes", "changed_code", "changed_environment", "changed_parameters"]
 
 _SHOWN: Final = 5
+_VALUED: Final = frozenset({"Success", "Cached"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Cause:
     """One thing that is another for the two task runs."""
 
     kind: str
-    """`code`, `constant`, `parameter`, `input`, `element`, `identity`, `environment`, or `nothing` that is recorded."""
+    """`code`, `constant`, `parameter`, `input`, `element`, `identity`, `state`, `environment`, or `nothing`."""
     text: str
     """In words: `its code has changed`."""
     argument: str | None = None
@@ -68,7 +70,9 @@ class Causes:
         if not found and left.identity != right.identity and left.call.map_index is not None:
             found += self._elements(left, right)
         if not found and None not in (left.identity, right.identity) and left.identity != right.identity:
-            found.append(Cause("identity", "its settings, or a part of what it maps over, have changed"))
+            found += self._unkept(right)
+            if not found:
+                found.append(Cause("identity", "its settings, or a part of what it maps over, have changed"))
         if not found:
             found.append(self._nothing(left, right))
         return tuple(found)
@@ -125,15 +129,37 @@ class Causes:
             why = "cannot be compared" if pair.left is not None and pair.left.safe is not None else "is not kept"
             yield Cause("input", f"argument {name}: the value of {call} {why}, {said}", name)
         elif standing not in ("same", "same value", "mapped"):
-            yield Cause("input", f"argument {name}: {call} differs", name)
+            said = "differs"
+            if pair.left is not None and pair.right is not None and pair.left.state != pair.right.state:
+                states = pair.left.state, pair.right.state
+                said = said if _VALUED.issuperset(states) else "was {}, and is {}".format(*states)
+            yield Cause("input", f"argument {name}: {call} {said}", name)
         elif standing == "mapped":
             children = self._lineage.children(number)
             unlike = [each for each in children if self._lineage.standing[each] not in ("same", "same value")]
             known = [each for each in unlike if self._lineage.standing[each] != "unknown"]
             if unlike:
                 what = "differ" if known else "are not kept"
+                if known and all((one := self._lineage.pairs[each].left) and one.state in NOT_RUN for each in known):
+                    what = f"did not run in run {self._left.id}"
                 said = f"argument {name}: {len(unlike):,} of {len(children):,} children of {call} {what}"
                 yield Cause("input", said, name)
+
+    def _unkept(self, right: TaskRecord) -> Iterable[Cause]:
+        """The inputs that only one of the runs kept: it may well be the same value, but that could not be known."""
+        for name, sources in right.inputs.items():
+            for call in (source.call for source in sources):
+                if call is None or (number := self._lineage.find(call)) is None:
+                    continue
+                for each in self._lineage.children(number) or (number,):
+                    one, other = self._lineage.pairs[each].left, self._lineage.pairs[each].right
+                    if one is None or other is None or not _is_same_computation(one, other):
+                        continue
+                    if {one.state, other.state} <= _VALUED and (one.safe is None) != (other.safe is None):
+                        run = self._left if one.safe is None else self._right
+                        said = f"argument {name}: the value of {other.call} was not kept in run {run.id}"
+                        yield Cause("input", f"{said}, so nothing tells whether it is the same", name)
+                        break
 
     def _elements(self, left: TaskRecord, right: TaskRecord) -> Iterable[Cause]:
         """What is mapped over, where the flow gave it."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from ckpt import JSON
 from ckpt.calls import CallPath
 from ckpt.errors import NotFound
-from ckpt_ledger.compare.before import Before
+from ckpt_ledger.compare.before import UNVALUED, Before, ending
 from ckpt_ledger.compare.lineage import NOT_RUN
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ class Explanation:
     """Where it began: task runs upstream, and what happened there."""
     is_new: bool = False
     """Has the run that it was compared with no such task run?"""
+    children_there: int | None = None
+    """How many children that run has recorded of a mapped call that it did not come to the end of."""
+    is_unknown: bool = False
+    """Was it not come to there, so that nothing tells what it would have been?"""
     has_other_bytes: bool = False
     """Is its value kept as other bytes than in that run?"""
     kept: str = ""
@@ -107,10 +111,17 @@ def explain(ledger: SQLLedger, run: RunRow, text: str, since: RunRow | None = No
         roots = tuple(_blamed({each.call: each for each in tasks}, record))
     elif action in ("ran", "mapped", "given"):
         causes, roots = before.changes(record)
+        if base is not None and base.id == run.record.resumed and action == "ran":
+            causes = tuple(cause for cause in causes if cause.kind != "state")  # it is said why it ran
     alike = before.alike(record)
-    is_new = base is not None and alike is None
-    has_other_bytes = alike is not None and _has_other_bytes(alike, record)
-    return Explanation(run, record, action, why, base, causes, roots, is_new, has_other_bytes, _kept(record))
+    return Explanation(
+        run, record, action, why, base, causes, roots,
+        is_new=base is not None and alike is None,
+        children_there=before.children(record) or None if alike is None and record.children is not None else None,
+        is_unknown=alike is not None and alike.state in NOT_RUN and alike.identity is None,
+        has_other_bytes=alike is not None and _has_other_bytes(alike, record),
+        kept=_kept(record),
+    )  # fmt: skip
 
 
 def _has_other_bytes(one: TaskRecord, other: TaskRecord) -> bool:
@@ -147,6 +158,10 @@ def _reused(run: RunRow, record: TaskRecord, before: Before) -> str:
     if run.record.resumed is not None and earlier is not None and earlier.identity == record.identity:
         on = "from there" if record.origin == run.record.resumed else f"from run {run.record.resumed}, which had it so"
         return f"it was reused: {what} {where}; this run goes on {on}, and its code and inputs are the same"
+    if run.record.resumed is not None and record.reusable_until is None:
+        through = f"this run goes on from run {run.record.resumed}"
+        on = "there" if record.origin == run.record.resumed else "in a run that this one went on from"
+        return f"it was reused: {what} {where}; {through}, and its code and inputs are the same as {on}"
     return f"it was reused: {what} {where}; it has cache=, and its code and inputs are the same as there"
 
 
@@ -157,13 +172,7 @@ def _ran(run: RunRow, record: TaskRecord, before: Before) -> str:
     if resumed is None:
         if record.reusable_until is None:
             return "this run goes on from no other, and the task has no cache="
-        earlier = before.alike(record)
-        if earlier is not None and earlier.identity == record.identity:
-            return (
-                f"it has cache=, and no value could be taken, though run {earlier.run} computed the same: "
-                "that was not kept or has expired, or a refresh was asked for"
-            )
-        return "it has cache=, and no run had kept a value of the same code and inputs"
+        return f"it has cache=, and {before.miss(record)}"
     if before.base is None or before.base.id != resumed:
         return f"what it was in run {resumed}, which this run goes on from, is not recorded any more"
     earlier = before.records.get(record.call)
@@ -171,11 +180,12 @@ def _ran(run: RunRow, record: TaskRecord, before: Before) -> str:
         moved = before.alike(record)
         there = f"; {moved.call} there is the same, but a run goes on by call path" if moved is not None else ""
         return f"run {resumed}, which this run goes on from, has no record of {record.call}{there}"
-    if earlier.identity != record.identity:
+    is_other = earlier.identity != record.identity
+    if earlier.state in UNVALUED:
+        changed = ", and something has changed since" if is_other and earlier.identity is not None else ""
+        return ending(earlier, f"run {resumed}, which this run goes on from, so it ran here{changed}")
+    if is_other:
         return f"something has changed since run {resumed}, which this run goes on from"
-    if earlier.state not in _KEPT:
-        said = f" ({earlier.message})" if earlier.message else ""
-        return f"it ended {earlier.state} in run {resumed}, which this run goes on from{said}"
     if earlier.safe is None:
         return f"its value was not kept in run {resumed}, which this run goes on from, and something needed it"
     return (

@@ -8,6 +8,7 @@ kept is computed again, from the arguments of the task run that made it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from ckpt.serializers import unpickle
 from ckpt.task_records import Source, TaskRecord
 from ckpt_ledger.ledger import SQLLedger
 
-__all__ = ["Arguments", "Given"]
+__all__ = ["Arguments", "Given", "telling"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +83,12 @@ class Arguments:
         inputs: list[object] = [None] * count
         for name, numbers in slots.items():
             sources = iter([each for each in record.inputs.get(name, ()) if each.call is not None])
-            for number in numbers:
-                if number < shared:
-                    inputs[number] = self._value(self._next(sources, record, name))
-                else:
-                    inputs[number] = self._element(record, call, number - shared, lists, sources, name)
+            with telling(f"argument {name!r} of {record.call}"):
+                for number in numbers:
+                    if number < shared:
+                        inputs[number] = self._value(self._next(sources, record, name))
+                    else:
+                        inputs[number] = self._element(record, call, number - shared, lists, sources, name)
             if next(sources, None) is not None:
                 raise self._changed(record, f"argument {name!r} took more values then")
         return Given(args, kwargs, inputs)
@@ -173,4 +175,14 @@ class Arguments:
                 f"{record.call} is kept with the digest {record.safe.digest} in run {self._run}, and the task took "
                 f"{source.digest}: it was recorded anew since; nothing was run"
             )
-        return record.safe.read()
+        with telling(f"the value of {record.call} in run {self._run}"):
+            return record.safe.read()
+
+
+@contextmanager
+def telling(what: str) -> Iterator[None]:
+    """Say of an error of ours what it is about."""
+    try:
+        yield
+    except CkptError as error:
+        raise type(error)(f"{what}: {error}") from error

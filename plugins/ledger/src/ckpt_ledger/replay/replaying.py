@@ -28,7 +28,7 @@ from ckpt.stores import Buffer, ObjectInfo, ObjectWriter
 from ckpt.task_records import TaskRecord
 from ckpt_ledger.compare.causes import changed_environment
 from ckpt_ledger.ledger import SQLLedger
-from ckpt_ledger.replay.arguments import Arguments, Given
+from ckpt_ledger.replay.arguments import Arguments, Given, telling
 from ckpt_ledger.values.changes import Difference
 from ckpt_ledger.values.differences import compare
 
@@ -84,7 +84,7 @@ class Replay:
         said = [each.text for each in changed_environment(self.run.record, now)]
         code = CodeVersions().of(self.call.task)
         if code != self.record.code:
-            said.insert(0, f"the code of task {self.record.task} has changed since")
+            said.insert(0, f"the code of task {self.record.task} has changed")
         return said
 
     def given(self) -> Given:
@@ -113,9 +113,7 @@ class Replay:
         if then not in ("Success", "Cached") and not self.record.outcome.startswith("failed"):
             return Replayed("different", f"it gives a value now; then it was {then}: {_last(self.record)}", value=value)
         if self.record.safe is None:
-            return Replayed(
-                "not compared", "it gives a value; none was kept that it could be compared with", value=value
-            )
+            return Replayed("not compared", "it gives a value, and nothing was kept to compare it with", value=value)
         return self._compared(value, self.record.safe)
 
     def _compared(self, value: object, safe: SafeResult) -> Replayed:
@@ -124,7 +122,9 @@ class Replay:
                 return Replayed("same", "the same value as then, byte for byte", value=value)
         except NotSerializable as error:
             return Replayed("different", f"its value cannot be kept any more: {error}", value=value)
-        difference = compare(safe.read(), value)
+        with telling(f"the value of {self.record.call} in run {self.run.id}, which the new one is compared with"):
+            kept = safe.read()
+        difference = compare(kept, value)
         if difference is None:
             return Replayed("same value", "the same value as then, in other bytes", value=value)
         return Replayed("different", "another value than then", difference, value)
@@ -174,7 +174,8 @@ class Replay:
             except CkptError:
                 continue  # the flow had no such parameter then
             if record.safe is not None:
-                parameters[name] = record.safe.read()
+                with telling(f"parameter {name!r} of run {self.run.id}"):
+                    parameters[name] = record.safe.read()
         return RunFacts(run.id, run.flow, run.started, parameters, run.executor, run.calls)
 
 

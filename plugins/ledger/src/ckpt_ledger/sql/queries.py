@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,10 +16,11 @@ from ckpt.suggestions import did_you_mean, nearest
 from ckpt.task_records import CallArguments, Identity, LogLine, TaskRecord
 from ckpt_ledger.sql import statements
 from ckpt_ledger.sql.database import Database
+from ckpt_ledger.sql.naming import absence, calls_named, path_of
 from ckpt_ledger.sql.records import TaskReader, call_arguments, log_line, moment, run_record
 from ckpt_ledger.sql.rows import ARGUMENTS, LOGS, PRIOR, RUNS, WHOLE, micros
 from ckpt_ledger.sql.run_rows import GOING, STATES, Reference, RunRow
-from ckpt_ledger.sql.schema import arguments, has_failed, logs, runs, stays, tasks
+from ckpt_ledger.sql.schema import arguments, has_failed, is_offered, logs, runs, stays, tasks
 from ckpt_ledger.sql.statements import columns
 
 __all__ = ["LAST", "Queries", "counts"]
@@ -28,8 +28,8 @@ __all__ = ["LAST", "Queries", "counts"]
 LAST: Final = "last"
 
 _SHOWN = 5
+_OFFERED = 100
 _PARTITION = 2000
-_CHILD = re.compile(r"(.+)\[([0-9]{1,18})\]")
 _MORE: Final = ("ended", "state", "message", "heartbeat", "tasks", "failed", "number")
 
 
@@ -97,10 +97,8 @@ class Queries:
         """The one task run that a call slug or the name of a task with one call means, with `[i]` a child of it."""
         with self._database.reading() as connection:
             number = self._number(connection, run)
-            child = _CHILD.fullmatch(text)
-            name, index = (child[1], int(child[2])) if child else (text, -1)
-            found = self._one(connection, run, number, CallPath(name, index))
-            return found or self._named(connection, run, number, text, CallPath(name, index))
+            found = self._one(connection, run, number, path_of(text))
+            return found or self._named(connection, run, number, text)
 
     def children(self, run: str, slug: str) -> list[TaskRecord]:
         """The task runs of a mapped call, in order."""
@@ -150,6 +148,16 @@ class Queries:
                     if record.identity is not None:
                         found[record.identity] = record
         return found
+
+    def offered(self, identity: Identity, until: datetime) -> list[TaskRecord]:
+        """Task runs of this identity that had ended by then and were offered to other runs, the newest first."""
+        with self._database.reading() as connection:
+            wanted = select(runs.c.id, *columns(tasks, PRIOR)).where(
+                runs.c.number == tasks.c.run, tasks.c.identity == identity, tasks.c.ended <= micros(until)
+            )
+            wanted = wanted.where(is_offered(tasks), stays()).order_by(tasks.c.number.desc()).limit(_OFFERED)
+            reader = self._reader(connection)
+            return [record for run, *row in connection.execute(wanted) for record in reader.tasks(run, [row])]
 
     def kept_page(self, run: str, after: CallPath | None, limit: int) -> list[TaskRecord]:
         """Task runs of a run whose values are kept, by call: those that follow `after`, at most `limit`."""
@@ -291,24 +299,24 @@ class Queries:
         return TaskReader(facts)
 
     def _one(self, connection: Connection, run: str, number: int, path: CallPath) -> TaskRecord | None:
-        """A task run by call and index, -1 for one that is no child."""
-        wanted = self._of(number).where(tasks.c.slug == path.slug, tasks.c.map_index == path.map_index)
+        index = -1 if path.map_index is None else path.map_index
+        wanted = self._of(number).where(tasks.c.slug == path.slug, tasks.c.map_index == index)
         found = self._read(connection, run, wanted)
         return found[0] if found else None
 
-    def _named(self, connection: Connection, run: str, number: int, text: str, path: CallPath) -> TaskRecord:
+    def _named(self, connection: Connection, run: str, number: int, text: str) -> TaskRecord:
         """By the name of a task, which stands in the place of the call; else say what there is."""
+        path = path_of(text)
         there = self._read(connection, run, self._of(number, PRIOR).order_by(tasks.c.position, tasks.c.map_index))
-        named = [record for record in there if record.task == path.slug and record.call.map_index is None]
-        if len(named) == 1:
-            found = self._one(connection, run, number, path._replace(slug=named[0].call.slug))
-            if found is not None:
-                return found
-        if len(named) > 1:
-            some = ", ".join(str(record.call) for record in named[:_SHOWN])
-            raise ConfigError(f"run {run} has {len(named)} calls of task {path.slug!r}: say which one ({some}, …)")
-        known = {str(record.call) for record in there} | {record.task for record in there}
-        raise NotFound(f"run {run} has no task run {text!r}: {did_you_mean(text, known)}")
+        slugs = calls_named(there, path)
+        if len(slugs) > 1:
+            some = ", ".join(slugs[:_SHOWN])
+            raise ConfigError(f"run {run} has {len(slugs)} calls of task {path.slug!r}: say which one ({some}, …)")
+        slug = slugs[0] if slugs else None
+        found = self._one(connection, run, number, path._replace(slug=slug)) if slug is not None else None
+        if found is None:
+            raise absence(self._find(connection, run, None), there, text, slug)
+        return found
 
 
 def _spec(safe: SafeResult) -> Mapping[str, JSON]:
