@@ -1,8 +1,8 @@
 """Tells the ledger of one run, behind the flow: in batches, in the order "value durable, then row".
 
-One thread writes; it also says that the run is alive. A ledger that cannot be written is given up for the rest of the
-run with one warning, and the values are kept all the same; unless it is required: then a row that cannot be written
-counts as a value that could not be kept.
+One thread writes; it also says that the run is alive. What is left at the end the flow's own thread writes. A ledger
+that cannot be written is given up for the rest of the run with one warning, and the values are kept all the same;
+unless it is required: then a row that cannot be written counts as a value that could not be kept.
 """
 
 from __future__ import annotations
