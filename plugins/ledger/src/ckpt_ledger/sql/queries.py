@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, func, literal, or_, select, tuple_
+from sqlalchemy import Connection, ScalarSelect, Select, and_, func, literal, or_, select, tuple_
 
 from ckpt.calls import CallPath
 from ckpt.errors import ConfigError, NotFound
@@ -126,10 +126,11 @@ class Queries:
         return call_arguments(row)
 
     def prior(self, ref: str, flow: str) -> tuple[RunRow, list[TaskRecord]]:
-        """A run with its task runs, from one moment."""
+        """A run with its task runs, from one moment, in any order."""
         with self._database.reading() as connection:
             run = self._find(connection, ref, flow if ref == LAST else None)
-            return run, self._tasks(connection, run.id, PRIOR)
+            number = select(runs.c.number).where(runs.c.id == run.id).scalar_subquery()
+            return run, self._read(connection, run.id, self._of(number, PRIOR))
 
     def lookup(self, identities: Sequence[Identity]) -> dict[Identity, TaskRecord]:
         """For each identity the newest record that may be reused now."""
@@ -271,7 +272,7 @@ class Queries:
             f"no run{of_flow} has the id or name {ref!r}: {meant}The newest: {some}; `ckpt runs` lists them"
         )
 
-    def _of(self, number: int, names: Sequence[str] = WHOLE) -> Select[Any]:
+    def _of(self, number: int | ScalarSelect[int], names: Sequence[str] = WHOLE) -> Select[Any]:
         return select(*columns(tasks, names)).where(tasks.c.run == number)
 
     def _tasks(
