@@ -8,7 +8,8 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ from ckpt.errors import CkptError, ConfigError, PluginBroken, PluginNotFound
 from ckpt.logs import show_messages
 from ckpt.suggestions import nearest
 
-__all__ = ["command", "debug_option", "invoke"]
+__all__ = ["as_usage", "command", "debug_option", "invoke"]
 
 _OURS = ("run", "explain", "read", "check", "config", "plugins", "new-plugin", "completion")
 """Each is an object of its name in the module of its name here, imported when it is needed; `-` becomes `_`."""
@@ -52,6 +53,17 @@ def debug_option(function: _Decorated) -> _Decorated:
         "--debug", is_flag=True, expose_value=False, callback=_switch_debug, help="Show where an error came from."
     )
     return option(function)
+
+
+@contextmanager
+def as_usage() -> Iterator[None]:
+    """Whatever ckpt raises in here ends with 2: for a command in which 1 says what came of it."""
+    try:
+        yield
+    except _USAGE:
+        raise
+    except CkptError as error:
+        raise ConfigError(str(error)) from error
 
 
 class _Commands(click.Group):

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from ckpt import config
-from ckpt.cli.command import debug_option
+from ckpt.cli.command import as_usage, debug_option
 from ckpt.cli.output import show_json
 from ckpt.cli.targets import complete_executor, complete_parameter, complete_storage, target_argument
 from ckpt.engine.flow_runner import make_executor
-from ckpt.errors import CkptError, ConfigError, FlowInterrupted
+from ckpt.errors import ConfigError, FlowInterrupted
 from ckpt.executors import Executor
 from ckpt.loading import LoadedFlow, load_flow
 from ckpt.storage import Storage
@@ -100,7 +100,7 @@ def run(
         values = given if resume else _filled(loaded, given)
         wanted = {"resume": resume, "from_task": from_task, "refresh": "all" in refresh or refresh}
         if explain:
-            with _not_started():
+            with as_usage():
                 plan = flow.plan(values, **wanted)  # type: ignore[arg-type]  # each by its name
             show_json(plan.to_dict()["calls"], out) if as_json else click.echo(str(plan), out)
             return 0
@@ -119,7 +119,7 @@ def _run(flow: Flow, start: Callable[[], State], out: TextIO, as_json: bool) -> 
     state: State | None
     with watching() as progress:
         try:
-            with _not_started():
+            with as_usage():  # what is raised, no task has run for
                 state = start()
             code = 0 if state.is_successful() else 1
         except FlowInterrupted as interrupt:
@@ -130,15 +130,6 @@ def _run(flow: Flow, start: Callable[[], State], out: TextIO, as_json: bool) -> 
         if as_json:
             show_json(as_dict(progress.run.id if progress.run else None, flow, state), out)
     return code
-
-
-@contextmanager
-def _not_started() -> Iterator[None]:
-    """What a flow raises ends with 2: no task of it has run."""
-    try:
-        yield
-    except CkptError as error:
-        raise ConfigError(str(error)) from error
 
 
 @contextmanager

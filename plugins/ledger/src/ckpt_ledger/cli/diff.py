@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ckpt.cli.command import debug_option
+from ckpt.cli.command import as_usage, debug_option
 from ckpt.cli.output import console, printable, show_json, size
-from ckpt.errors import CkptError, ConfigError
 from ckpt_ledger.cli.difference_page import show_difference
 from ckpt_ledger.cli.names import complete_run, complete_task
 from ckpt_ledger.looking import open_ledger
@@ -61,15 +60,11 @@ def diff(run: str, other: str, everything: bool, task: str | None, as_json: bool
         raise click.UsageError("--all compares everything, --task one task: take one of them")
     from ckpt_ledger.compare.run_differences import diff_runs
 
-    try:
+    with as_usage():  # for 1 means that the runs differ
         ledger = open_ledger()
         runs = ledger.find(run), ledger.find(other)
         with _progress() as progress:
             found = diff_runs(ledger, *runs, everything=everything, task=task, progress=progress)
-    except ConfigError:
-        raise
-    except CkptError as error:
-        raise ConfigError(str(error)) from error  # it ends with 2, for 1 means that the runs differ
     if as_json:
         show_json(_items(found))
     else:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ckpt.cli.output import console, printable
 from ckpt_ledger.compare.run_differences import DIFFERING
-from ckpt_ledger.values.difference_text import lines
+from ckpt_ledger.values.difference_text import lines, many
 
 if TYPE_CHECKING:
     from ckpt.task_records import TaskRecord
@@ -77,20 +77,17 @@ def _headline(found: RunDifference, told: Sequence[Compared], task: str | None) 
 
 def _same(found: RunDifference) -> str:
     """What is to be said where no difference was found, which may be since nothing could be compared."""
-    runs = [each for each in found.items if not each.pair.is_mapped]
-    rest = f"{_task_runs(len(runs) - len(found.same))} could not be compared"
-    if not found.same and runs:
+    same = found.same
+    unlike = sum(not each.pair.is_mapped for each in found.items) - len(same)
+    rest = f"{many(unlike, 'task run')} could not be compared"
+    if unlike and not same:
         return rest
-    bytes_ = sum(each.verdict == "same value" for each in found.same)
+    bytes_ = sum(each.verdict == "same value" for each in same)
     other = f", {bytes_:,} of them in other bytes (same value, different bytes)" if bytes_ else ""
-    same = f"{_task_runs(len(found.same))} the same{other}"
+    known = f"{many(len(same), 'task run')} the same{other}"
     if found.errors:
-        return f"{rest}; {same}"
-    return f"no difference: {same}" + (f"; {rest}" if len(found.same) < len(runs) else "")
-
-
-def _task_runs(count: int) -> str:
-    return f"{count:,} task run{'' if count == 1 else 's'}"
+        return f"{rest}; {known}"
+    return f"no difference: {known}" + (f"; {rest}" if unlike else "")
 
 
 def _notes(found: RunDifference) -> Iterator[str]:

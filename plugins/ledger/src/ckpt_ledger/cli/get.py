@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,10 @@ import click
 from ckpt.cli.command import debug_option
 from ckpt.cli.read import bytes_of, save
 from ckpt.cli.read import show as show_value
-from ckpt.errors import CkptError, NotFound
+from ckpt.errors import NotFound
 from ckpt_ledger.cli.names import complete_run, complete_task
 from ckpt_ledger.looking import open_ledger
+from ckpt_ledger.telling import telling
 
 if TYPE_CHECKING:
     from ckpt.task_records import TaskRecord
@@ -55,7 +56,7 @@ def get(run: str, task: str, raw: bool, output: str | None) -> None:
         return
     if record.safe is None:
         raise _nothing(record)
-    with _named(record):
+    with _telling(record):
         data = bytes_of(record.safe)
         record.safe.result_handler.verify(record.safe)
     if output is not None:
@@ -81,7 +82,7 @@ def _values(records: Sequence[TaskRecord]) -> list[object]:
 def _value(record: TaskRecord) -> object:
     if record.safe is None:
         raise _nothing(record)
-    with _named(record):
+    with _telling(record):
         return record.safe.read()
 
 
@@ -105,10 +106,6 @@ def _why(record: TaskRecord) -> str:
     return f"{record.outcome or 'none was kept'};  ckpt show {record.run} '{record.call}'"
 
 
-@contextmanager
-def _named(record: TaskRecord) -> Iterator[None]:
+def _telling(record: TaskRecord) -> AbstractContextManager[None]:
     """An error of a value says whose value it is."""
-    try:
-        yield
-    except CkptError as error:
-        raise type(error)(f"the value of {record.call} of run {record.run}: {error}") from error
+    return telling(f"the value of {record.call} of run {record.run}")

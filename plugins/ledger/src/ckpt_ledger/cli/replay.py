@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
-from ckpt.cli.command import debug_option
+from ckpt.cli.command import as_usage, debug_option
 from ckpt.cli.output import console, printable
-from ckpt.errors import CkptError, ConfigError
 from ckpt_ledger.cli.names import complete_run, complete_task
 from ckpt_ledger.looking import open_ledger
 from ckpt_ledger.replay.replaying import Replay, Replayed, script
@@ -31,6 +30,7 @@ DIFFERENT = 1
     "--script", "as_script", is_flag=True, help="Run nothing: print the lines of Python that load the inputs."
 )
 @debug_option
+@as_usage()  # for 1 means that something else came of it
 def replay(run: str, task: str, debugger: bool, file: str | None, as_script: bool) -> int:
     """Run TASK of RUN again, in this process, with exactly the inputs it had, and compare its value with the kept one.
 
@@ -47,15 +47,7 @@ def replay(run: str, task: str, debugger: bool, file: str | None, as_script: boo
       ckpt replay last 'weigh-1[25]' --pdb
       ckpt replay good clean --script > inputs.py
     """
-    try:
-        return _replay(run, task, None if file is None else _absolute(file), debugger=debugger, as_script=as_script)
-    except ConfigError:
-        raise
-    except CkptError as error:
-        raise ConfigError(str(error)) from error  # it ends with 2, for 1 means that something else came of it
-
-
-def _replay(run: str, task: str, file: str | None, *, debugger: bool, as_script: bool) -> int:
+    file = None if file is None else _absolute(file)
     replayed = Replay(open_ledger(), run, task, file=file)
     if as_script:
         click.echo("\n".join(script(replayed, file=file)))

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ckpt.cli.command import debug_option
+from ckpt.cli.command import as_usage, debug_option
 from ckpt.cli.output import console, printable, show_json, size
-from ckpt.errors import CkptError, ConfigError
 from ckpt_ledger.cli.counting import counting
 from ckpt_ledger.cli.listing import Column, cell, show_columns
 from ckpt_ledger.cli.names import complete_run
@@ -68,16 +67,12 @@ def verify(run: str | None, everything: bool, read_data: float, as_json: bool) -
         raise click.UsageError("say which: ckpt verify RUN, or ckpt verify --all")
     from ckpt_ledger.care.verification import Verification  # and SQLAlchemy, which other commands need not wait for
 
-    try:
+    with as_usage():  # for 1 means that something is wrong
         ledger = open_ledger()
         which = None if run is None else ledger.find(run).id
         with counting("looked at") as seen:
             verification = Verification(ledger, which, data=read_data, seen=seen)
             found = list(verification.findings())
-    except ConfigError:
-        raise
-    except CkptError as error:
-        raise ConfigError(str(error)) from error  # it ends with 2, for 1 means that something is wrong
     if as_json:
         show_json([_item(each) for each in found])
     else:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ckpt import JSON
 from ckpt.briefs import brief, printable
 from ckpt_ledger.compare.constants import UNKNOWN, Given, constants, elements, read_arguments
-from ckpt_ledger.compare.lineage import NOT_RUN
+from ckpt_ledger.compare.lineage import NOT_RUN, VALUED
 from ckpt_ledger.values.difference_text import lines
 from ckpt_ledger.values.differences import compare
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Cause", "Causes", "changed_code", "changed_environment", "changed_parameters"]
 
 _SHOWN: Final = 5
-_VALUED: Final = frozenset({"Success", "Cached"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +128,9 @@ class Causes:
             why = "cannot be compared" if pair.left is not None and pair.left.safe is not None else "is not kept"
             yield Cause("input", f"argument {name}: the value of {call} {why}, {said}", name)
         elif standing not in ("same", "same value", "mapped"):
-            said = "differs"
-            if pair.left is not None and pair.right is not None and pair.left.state != pair.right.state:
-                states = pair.left.state, pair.right.state
-                said = said if _VALUED.issuperset(states) else "was {}, and is {}".format(*states)
+            states = [each.state for each in (pair.left, pair.right) if each is not None]
+            is_other = len(set(states)) == 2 and not VALUED.issuperset(states)
+            said = f"was {states[0]}, and is {states[1]}" if is_other else "differs"
             yield Cause("input", f"argument {name}: {call} {said}", name)
         elif standing == "mapped":
             children = self._lineage.children(number)
@@ -155,7 +153,7 @@ class Causes:
                     one, other = self._lineage.pairs[each].left, self._lineage.pairs[each].right
                     if one is None or other is None or not _is_same_computation(one, other):
                         continue
-                    if {one.state, other.state} <= _VALUED and (one.safe is None) != (other.safe is None):
+                    if {one.state, other.state} <= VALUED and (one.safe is None) != (other.safe is None):
                         run = self._left if one.safe is None else self._right
                         said = f"argument {name}: the value of {other.call} was not kept in run {run.id}"
                         yield Cause("input", f"{said}, so nothing tells whether it is the same", name)

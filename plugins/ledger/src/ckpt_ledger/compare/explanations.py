@@ -16,7 +16,7 @@ from ckpt import JSON
 from ckpt.calls import CallPath
 from ckpt.errors import NotFound
 from ckpt_ledger.compare.before import UNVALUED, Before, ending
-from ckpt_ledger.compare.lineage import NOT_RUN
+from ckpt_ledger.compare.lineage import NOT_RUN, VALUED
 
 if TYPE_CHECKING:
     from ckpt.task_records import TaskRecord
@@ -28,7 +28,6 @@ __all__ = ["Explanation", "explain"]
 
 Action = Literal["ran", "reused", "skipped", "not run", "given", "mapped"]
 
-_KEPT: Final = frozenset({"Success", "Cached"})
 _BLAME = re.compile(r"upstream failed: (.*?)(?: and \d+ more)?$", re.DOTALL)
 _LEVELS: Final = {
     "task": "as @task(result_handler=…) says",
@@ -132,7 +131,7 @@ def _has_other_bytes(one: TaskRecord, other: TaskRecord) -> bool:
 
 def _decided(run: RunRow, record: TaskRecord, before: Before, children: Sequence[TaskRecord]) -> tuple[Action, str]:
     """What was done, and the sentence for it."""
-    if record.code == "parameter" and record.state in _KEPT:
+    if record.code == "parameter" and record.state in VALUED:
         return "given", "it is a parameter: its value was given when the flow ran, or is its default"
     if record.state == "Mapped":
         states = Counter(each.state for each in children)
@@ -204,7 +203,7 @@ def _blamed(tasks: Mapping[CallPath, TaskRecord], record: TaskRecord) -> Iterato
             ahead += [_path(name) for name in blame[1].split(", ")]
         for call in ahead:
             for each in _with_children(tasks, call):
-                if each.call in seen or each.state in (*_KEPT, "Mapped"):
+                if each.call in seen or each.state in (*VALUED, "Mapped"):
                     continue
                 seen.add(each.call)
                 if each.state == "TriggerFailed" or (each.state == "Skipped" and each.message.startswith("something")):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ckpt.task_records import TaskRecord
     from ckpt_ledger.compare.pairs import Pair
 
-__all__ = ["NOT_RUN", "Lineage", "Standing"]
+__all__ = ["NOT_RUN", "VALUED", "Lineage", "Standing"]
 
 Standing = Literal["same", "same value", "open", "different", "unknown", "only left", "only right", "mapped"]
 """`open`: both values are kept, and their bytes differ or have no digest. `unknown`: there is nothing to compare.
@@ -24,7 +24,8 @@ Standing = Literal["same", "same value", "open", "different", "unknown", "only l
 
 NOT_RUN: Final = frozenset({"TriggerFailed", "Cancelled"})
 """States that say nothing of the task itself."""
-_VALUED: Final = frozenset({"Success", "Cached"})
+VALUED: Final = frozenset({"Success", "Cached"})
+"""States of what came to a value."""
 _EQUAL: Final = frozenset({"same", "same value"})
 
 
@@ -132,7 +133,7 @@ def _standing(pair: Pair, ended: tuple[bool, bool]) -> Standing:
         return "only right" if ended[0] else "unknown"
     if right is None:
         return "only left" if ended[1] else "unknown"
-    if left.state in _VALUED and right.state in _VALUED:
+    if left.state in VALUED and right.state in VALUED:
         if left.safe is None or right.safe is None:
             return "unknown"
         # Equal digests prove equal values; digests of two serializers are never equal.

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from ckpt.errors import CkptError
+from ckpt_ledger.telling import telling
 
 if TYPE_CHECKING:
     from ckpt.results import SafeResult
@@ -56,10 +57,8 @@ def _both(pair: Pair) -> tuple[object, object] | CkptError:
 def _value(record: TaskRecord | None) -> object:
     assert record is not None
     assert record.safe is not None
-    try:
+    with telling(f"{record.call} of run {record.run}"):
         return record.safe.read()
-    except CkptError as error:
-        raise CkptError(f"{record.call} of run {record.run}: {error}") from error
 
 
 def _safe(record: TaskRecord | None) -> SafeResult | None:

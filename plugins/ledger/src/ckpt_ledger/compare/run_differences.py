@@ -11,7 +11,7 @@ from ckpt import JSON
 from ckpt.errors import CkptError, NotFound
 from ckpt.suggestions import did_you_mean
 from ckpt_ledger.compare.causes import Cause, Causes, changed_code, changed_environment, changed_parameters
-from ckpt_ledger.compare.lineage import Lineage
+from ckpt_ledger.compare.lineage import VALUED, Lineage
 from ckpt_ledger.compare.pair_values import read_pairs
 from ckpt_ledger.compare.pairs import Pair, pair_up
 from ckpt_ledger.values.differences import compare
@@ -221,7 +221,7 @@ class _Comparison:
         elif standing == "open":
             more = f"{_ENOUGH} others of {pair.call.slug} differ in their values"
             note = f"their digests differ; {'what it takes differs' if number not in self.firsts else more}"
-        elif standing == "same" and pair.record.state not in ("Success", "Cached"):
+        elif standing == "same" and pair.record.state not in VALUED:
             note = f"{pair.record.state} in both"
         has_causes = (is_first or number in self.differences) and not pair.is_parameter
         told = causes.of(number) if has_causes else ()

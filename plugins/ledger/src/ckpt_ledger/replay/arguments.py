@@ -8,7 +8,6 @@ kept is computed again, from the arguments of the task run that made it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +20,9 @@ from ckpt.identities import inputs_by_argument, places
 from ckpt.serializers import unpickle
 from ckpt.task_records import Source, TaskRecord
 from ckpt_ledger.ledger import SQLLedger
+from ckpt_ledger.telling import telling
 
-__all__ = ["Arguments", "Given", "telling"]
+__all__ = ["Arguments", "Given"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +177,3 @@ class Arguments:
             )
         with telling(f"the value of {record.call} in run {self._run}"):
             return record.safe.read()
-
-
-@contextmanager
-def telling(what: str) -> Iterator[None]:
-    """Say of an error of ours what it is about."""
-    try:
-        yield
-    except CkptError as error:
-        raise type(error)(f"{what}: {error}") from error

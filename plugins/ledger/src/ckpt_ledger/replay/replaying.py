@@ -28,7 +28,8 @@ from ckpt.stores import Buffer, ObjectInfo, ObjectWriter
 from ckpt.task_records import TaskRecord
 from ckpt_ledger.compare.causes import changed_environment
 from ckpt_ledger.ledger import SQLLedger
-from ckpt_ledger.replay.arguments import Arguments, Given, telling
+from ckpt_ledger.replay.arguments import Arguments, Given
+from ckpt_ledger.telling import telling
 from ckpt_ledger.values.changes import Difference
 from ckpt_ledger.values.differences import compare
 

@@ -106,9 +106,9 @@ def number_of(kind: str) -> str:
 
 @cache
 def hear_of(kind: str) -> str:
-    """Say when the run with an id was heard of."""
+    """Say when the run with an id was heard of, unless it goes."""
     runs = schema.runs
-    heard = update(runs).where(runs.c.id == bindparam("which", type_=Text))
+    heard = update(runs).where(runs.c.id == bindparam("which", type_=Text), schema.stays())
     return _text(kind, heard.values({runs.c.heartbeat: bindparam("heard", type_=BigInteger)}), ("heard", "which"))
 
 

@@ -77,21 +77,14 @@ class Writing:
 
     def heartbeat(self, run: str) -> None:
         """The run is alive."""
-
-        def work(connection: Connection) -> None:
-            now = self._database.now(connection)
-            self._change(connection, run, heartbeat=now)
-
-        self._database.write(work)
+        self._database.write(lambda connection: self._hear_of(connection, run))
 
     def end(self, run: str, state: str, message: str) -> None:
         """The run is over; its task runs are counted now, so that nobody has to count them later."""
 
         def work(connection: Connection) -> None:
             now = self._database.now(connection)
-            given = (now, now, state, clean(message), run)
-            if connection.exec_driver_sql(statements.end_run(self._database.kind), given).rowcount != 1:
-                raise self._unknown(run)
+            self._say(connection, statements.end_run, now, now, state, clean(message), run)
 
         self._database.write(work)
 
@@ -120,13 +113,20 @@ class Writing:
     def _keep_of(self, connection: Connection, run: str, statement: Statement, columns: Columns) -> None:
         """Keep rows of a run, a sign of its life as well; the statement begins with its number."""
         number = self._number(connection, run)
-        heard = self._database.now(connection)
-        connection.exec_driver_sql(statements.hear_of(self._database.kind), (heard, run))
+        self._hear_of(connection, run)
         self._keep(connection, statement, [(number,) * len(columns[0]), *columns])
 
     def _keep(self, connection: Connection, statement: Statement, columns: Columns) -> None:
         for size, values in statements.portions(columns):
             connection.exec_driver_sql(statement(self._database.kind, size), values)
+
+    def _hear_of(self, connection: Connection, run: str) -> None:
+        self._say(connection, statements.hear_of, self._database.now(connection), run)
+
+    def _say(self, connection: Connection, statement: Callable[[str], str], *values: object) -> None:
+        """Change what is known of a run, whose id is the last of the values."""
+        if connection.exec_driver_sql(statement(self._database.kind), values).rowcount != 1:
+            raise self._unknown(str(values[-1]))
 
     def _number(self, connection: Connection, run: str) -> int:
         number = connection.exec_driver_sql(statements.number_of(self._database.kind), (run,)).scalar()

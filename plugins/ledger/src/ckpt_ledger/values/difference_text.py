@@ -21,7 +21,7 @@ from ckpt_ledger.values.changes import (
     ValueChange,
 )
 
-__all__ = ["lines"]
+__all__ = ["lines", "many"]
 
 _COLUMNS: Final = 12
 """Columns of a frame that are told one by one."""
@@ -35,7 +35,7 @@ def lines(difference: Difference) -> list[str]:
         return [head, *(f"  {line}" for line in details)]
     places = len(groups)
     kinds = f" at {places:,}{'+' if difference.more else ''} kinds of place" if difference.total > places else ""
-    out = [f"{_many(difference.total, 'difference')}{kinds}"]
+    out = [f"{many(difference.total, 'difference')}{kinds}"]
     for group in groups:
         head, *details = _group(group)
         out += [f"  {head}", *(f"    {line}" for line in details)]
@@ -92,13 +92,13 @@ def _text(change: TextChange) -> Iterator[str]:
         yield f"- {change.left}"
         yield f"+ {change.right}"
         return
-    yield f"text differs from line {change.line:,} on: {_many(change.removed, 'line')} removed, {change.added:,} added"
+    yield f"text differs from line {change.line:,} on: {many(change.removed, 'line')} removed, {change.added:,} added"
     if change.removed == change.added == 1:
         yield f"line {change.line:,}, from character {change.column} on"
     yield from change.hunks
     left = change.removed + change.added - sum(line[0] in "-+" for line in change.hunks)
     if left > 0:
-        yield f"and {_many(left, 'more line')}"
+        yield f"and {many(left, 'more line')}"
 
 
 def _bytes(change: BytesChange) -> Iterator[str]:
@@ -149,7 +149,7 @@ def _frame(change: FrameChange) -> Iterator[str]:
         both = change.left_rows - change.only_left_rows
         said.append(f"{change.rows_changed:,} of {both:,} rows changed{_in_columns(change.columns)}")
     said += [
-        f"{_many(count, 'row')} only {side}"
+        f"{many(count, 'row')} only {side}"
         for side, count in (("left", change.only_left_rows), ("right", change.only_right_rows))
         if count
     ]
@@ -183,7 +183,7 @@ def _frame(change: FrameChange) -> Iterator[str]:
 
 
 def _column(column: ColumnChange) -> Iterator[str]:
-    yield f"{column.name}: {_many(column.cells, 'cell')}"
+    yield f"{column.name}: {many(column.cells, 'cell')}"
     for line in _extremes(column.largest, column.largest_relative, column.examples, "row "):
         yield f"  {line}"
     for line in _missing("missing", column.only_left_missing, column.only_right_missing):
@@ -225,10 +225,11 @@ def _rest(count: int, shown: Sequence[object]) -> str:
 
 
 def _sizes(left: int, right: int, word: str) -> str:
-    return _many(left, word) if left == right else f"{left:,} → {_many(right, word)}"
+    return many(left, word) if left == right else f"{left:,} → {many(right, word)}"
 
 
-def _many(count: int, word: str) -> str:
+def many(count: int, word: str) -> str:
+    """`1 row`, `1,200 rows`."""
     return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 

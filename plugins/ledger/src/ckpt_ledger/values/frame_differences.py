@@ -11,7 +11,7 @@ from ckpt_ledger.values.alignment import gaps, pairs_in
 from ckpt_ledger.values.array_differences import extreme, is_comparable, tally
 from ckpt_ledger.values.changes import ColumnChange, Example, Extreme, FrameChange
 from ckpt_ledger.values.fingerprints import fingerprint, key_of
-from ckpt_ledger.values.tables import Column, Table
+from ckpt_ledger.values.tables import Column, Key, Table
 
 __all__ = ["compare_tables"]
 
@@ -20,7 +20,6 @@ _COLUMNS: Final = 50
 _PLAIN: Final = frozenset({int, str, bytes, bool})
 
 Alike = Callable[[Any, Any], bool]
-Key = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +108,11 @@ def _by_index(left: Table, right: Table) -> _Rows | None:
     if left.labels is None and right.labels is None:
         return None
     places: list[dict[object, int]] = []
-    ours_all, theirs_all = left.index(), right.index()
-    for labels in (ours_all, theirs_all):
+    indices = left.index(), right.index()
+    is_one_dtype = indices[0].dtype == indices[1].dtype
+    for labels in indices:
         # Labels of one dtype are found as they are; else by their cheap number.
-        keys = labels.tolist() if ours_all.dtype == theirs_all.dtype and labels.dtype.kind in "iubUM" else None
+        keys = labels.tolist() if is_one_dtype and labels.dtype.kind in "iubUM" else None
         found = {key: at for at, key in enumerate(keys if keys is not None else map(key_of, labels))}
         if len(found) < len(labels):
             return None

@@ -11,7 +11,10 @@ from typing import Any
 from ckpt.attributes import base_classes, qualified_name
 from ckpt.briefs import brief, printable
 
-__all__ = ["Column", "Table", "table_of"]
+__all__ = ["Column", "Key", "Table", "table_of"]
+
+Key = tuple[str, int]
+"""Of a column: its name, and how many columns before bear the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Table:
     """A frame, or a series as a frame of one column."""
 
     rows: int
-    columns: dict[tuple[str, int], Column]
+    columns: dict[Key, Column]
     """By name, and how many columns before bear the same."""
     labels: Any = None
     """The index as an array, where it is more than the rows' numbers."""
@@ -42,7 +45,7 @@ class Table:
 
         return np.arange(self.rows) if self.labels is None else self.labels
 
-    def with_column(self, key: tuple[str, int], cells: Any) -> Table:
+    def with_column(self, key: Key, cells: Any) -> Table:
         """The same with a further column."""
         column = Column(key[0], str(cells.dtype), lambda: cells)
         return replace(self, columns={**self.columns, key: column})
@@ -60,8 +63,8 @@ def table_of(value: Any) -> Table | None:
     return None
 
 
-def _named(columns: Sequence[tuple[object, str, Callable[[], Any]]]) -> dict[tuple[str, int], Column]:
-    named: dict[tuple[str, int], Column] = {}
+def _named(columns: Sequence[tuple[object, str, Callable[[], Any]]]) -> dict[Key, Column]:
+    named: dict[Key, Column] = {}
     times: dict[str, int] = {}
     for key, dtype, cells in columns:
         name = printable(key, 200) if type(key) is str else brief(key)
