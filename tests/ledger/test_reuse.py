@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import ckpt_ledger
-from ckpt import JSON, SKIP, Flow, Identity, ResultHandler, State, Task, TaskRecord, context, task, unmapped
+from ckpt import JSON, SKIP, Flow, Identity, Parameter, ResultHandler, State, Task, TaskRecord, context, task, unmapped
 from ckpt.errors import StoreUnavailable
 from ckpt.results import SafeResult
 from ckpt_ledger import SQLLedger
@@ -80,6 +80,19 @@ def test_a_hit_is_cached_and_says_which_run_it_came_from(notes: Notes, storage: 
     squares(notes, storage).run(executor=executor)
     records = {str(each.call): each for each in ledger.tasks(ledger.find("last").id)}
     assert records["total-1"].origin == first, "not the run that took it from there"
+
+
+def test_an_int_that_python_does_not_write_in_digits(notes: Notes, storage: str) -> None:
+    huge = 10**5000  # more than `sys.get_int_max_str_digits()`
+    with Flow("f", storage=storage) as flow:
+        sign = noted(notes, "sign", lambda n: n > 0)
+        sign(huge)
+        sign(Parameter("n", default=1))
+    flow.run(parameters={"n": -huge})
+    assert notes.take() == ["sign-1", "sign-2"]
+    assert ckpt_ledger.runs()[0].parameters == {"n": "int of 16,610 bits"}
+    flow.run(parameters={"n": 1 - huge})
+    assert notes.take() == ["sign-2"]
 
 
 def test_only_what_is_new_is_run(notes: Notes, storage: str, executor: str) -> None:

@@ -39,7 +39,7 @@ __all__ = [
 ArgumentId = str | None
 """What stands for one argument in an identity; None for one that has none."""
 
-_PLAIN: Final = frozenset({int, str, bytes, float, bool, type(None)})
+_PLAIN: Final = frozenset({str, bytes, float, bool, type(None)})
 _COMPARED: Final = frozenset({int, str, bool, bytes})
 _SHORT: Final = 200
 
@@ -62,6 +62,8 @@ class Signature(NamedTuple):
         """The identity of a task run, from what stands for its inputs, one for each of `slots`."""
         if self.start is None or None in inputs:
             return None
+        if not inputs:
+            return Identity(self.start.hex())
         joined = "\0".join(inputs)  # type: ignore[arg-type]  # none is None
         return Identity(hashlib.sha256(self.start + joined.encode()).hexdigest())
 
@@ -87,34 +89,33 @@ class Identities:
             self._tasks[id(task)] = task  # its id stays its own
             found, forms = self._made(call)
             if None in likeness:
-                found = self._shared.setdefault((*likeness[:2], *forms), found)
+                found = self._shared.setdefault((*likeness[:2], *call.kwargs, *forms), found)
             else:
                 self._alike[likeness] = found
         return found
 
-    def _made(self, call: Call) -> tuple[Signature, Sequence[tuple[str, bytes | None]]]:
-        """The signature, and what it was made of: label and form of each argument."""
+    def _made(self, call: Call) -> tuple[Signature, Sequence[bytes | None]]:
+        """The signature, and the forms of the arguments that it was made of."""
         excluded = call.task.cache_exclude
         code = "parameter" if call.is_parameter else self.versions.of(call.task)
-        parts = places(call)
-        by_argument = inputs_by_argument(parts) if call.inputs or call.each else {}
-        slots = dict.fromkeys(slot for name, numbers in by_argument.items() if name not in excluded for slot in numbers)
-        constants: dict[str, str] = {}
-        forms: list[tuple[str, bytes | None]] = []
         start = [(code or "").encode()]
-        is_whole = code is not None
+        forms: list[bytes | None] = []
+        given: dict[str, Sequence[Source]] = {}
+        parts = places(call)
         for name, label, part in parts:
             form = b"excluded" if name in excluded else shape(part)
-            forms.append((label, form))
+            forms.append(form)
             if form is None:
-                is_whole = False
                 continue
             if type(part) is not Slot:
-                constants[name] = hashlib.sha256(constants.get(name, "").encode() + form).hexdigest()
-            start.append(f"\0{label}={len(form)}:".encode())
-            start.append(form)
-        digest = hashlib.sha256(b"".join(start)).digest() if is_whole else None
-        given = {name: (Source(None, each),) for name, each in constants.items()}
+                before = given[name][0].digest.encode() if name in given else b""
+                given[name] = (Source(None, hashlib.sha256(before + form).hexdigest()),)
+            start.append(b"%b=%d:%b" % (label.encode(), len(form), form))
+        digest = None if code is None or None in forms else hashlib.sha256(b"\0".join(start)).digest()
+        if not call.inputs and not call.each:
+            return Signature(code, digest, (), {}, given), forms
+        by_argument = inputs_by_argument(parts)
+        slots = dict.fromkeys(slot for name, numbers in by_argument.items() if name not in excluded for slot in numbers)
         return Signature(code, digest, tuple(slots), by_argument, given), forms
 
 
@@ -140,11 +141,9 @@ def places(call: Call) -> list[tuple[str, str, object]]:
 
     They differ for what `*args` and `**kwargs` gather: `args` and `args[1]`.
     """
-    if not call.args and not call.kwargs:
-        return []
+    parts = (*call.args, *call.kwargs.values()) if call.kwargs else call.args
     names = _names(call.task, len(call.args), tuple(call.kwargs))
-    parts = (*call.args, *call.kwargs.values())
-    return [(name, label, part) for (name, label), part in zip(names, parts, strict=True)]
+    return [(*name, part) for name, part in zip(names, parts)]  # noqa: B905  a name for each, and `strict` takes longer
 
 
 @lru_cache(maxsize=256)
@@ -165,6 +164,8 @@ def _names(task: Task, count: int, keywords: tuple[str, ...]) -> Sequence[tuple[
 def shape(template: object) -> bytes | None:
     """What an argument is without its inputs, as bytes that differ where it differs; None where there are none."""
     kind = type(template)
+    if kind is int:
+        return b"int %x" % template  # Python writes no int of more than 4,300 decimal digits
     if kind in _PLAIN and (kind not in (str, bytes) or len(template) < _SHORT):  # type: ignore[arg-type]
         return f"{kind.__name__} {template!r}".encode(errors="surrogatepass")
     if isinstance(template, Slot):

@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ckpt import installed, plugins
+from ckpt.briefs import brief
 from ckpt.calls import CallPath
 from ckpt.engine.liveness import is_gone, this_process
 from ckpt.engine.planning import RunPlan, make_plan
@@ -58,6 +59,8 @@ log = logging.getLogger("ckpt")
 _INLINE = 16 << 10
 """Bytes of constants that the ledger itself keeps; more become an object of their own."""
 _READERS = 16
+_WRITTEN_BITS = 2048
+"""Of an int that is shown in digits: Python writes none of more than 4,300 decimal ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,8 +405,10 @@ def _verify(safe: SafeResult) -> CkptError | None:
 
 def _shown(value: object) -> JSON:
     """A parameter as plain JSON, else its `repr`, cut short."""
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | float | str):
         return value
+    if isinstance(value, int):
+        return value if value.bit_length() <= _WRITTEN_BITS else brief(value)
     try:
         text = repr(value)
     except Exception as error:  # noqa: BLE001  a person's __repr__ may raise anything
