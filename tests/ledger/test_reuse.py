@@ -7,6 +7,8 @@ import logging
 import sqlite3
 import subprocess
 import sys
+import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -316,6 +318,50 @@ def test_a_damaged_hit_is_computed_again_with_a_warning(
     assert flow("2").run(executor=executor).result["first"].is_cached(), "the new one is found from now on"
 
 
+def test_what_took_a_value_is_recorded_with_that_value_though_it_is_computed_again(
+    storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = SQLLedger.record
+
+    def slowly(*given: Any) -> None:
+        time.sleep(1)  # so that what ran in the meantime waits to be recorded when the value cannot be read
+        record(*given)
+
+    def flow(version: str, spoiled: Path | None = None) -> Flow:
+        def early(x: str) -> str:
+            if spoiled is not None:
+                spoiled.unlink()
+            return x
+
+        with Flow("f", storage=storage) as made:
+            first = task(name="first", version="1", cache=True)(lambda: uuid.uuid4().hex)()
+            before = task(name="before", version=version)(early)(first)
+            task(name="after", version=version)(lambda x: x)(first, upstream_tasks=[before])
+        return made
+
+    old = flow("1").run(executor="processes")
+    monkeypatch.setattr(SQLLedger, "record", slowly)
+    new = flow("2", kept(old, "first")).run(executor="processes")
+    assert new.is_successful(), new.message
+    run, earlier = ckpt_ledger.runs()
+    assert new.result["before"].result == old.result["first"].result != new.result["first"].result
+    assert new.result["after"].result == new.result["first"].result
+    took = {name: run[name].record.inputs["x"][0].digest for name in ("before", "after")}
+    assert took == {"before": earlier["first"].record.safe.digest, "after": run["first"].record.safe.digest}
+
+
+def test_a_record_that_cannot_be_made_fails_no_flow(
+    notes: Notes, storage: str, executor: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*given: object) -> TaskRecord:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("ckpt.engine.facts.TaskFacts.current", fails)
+    state = squares(notes, storage, range(5000)).run(executor=executor)
+    assert state.is_successful(), state.message
+    assert [said for said in caplog.messages if "not recorded any further" in said and "a fault" in said]
+
+
 class CountingLedger(SQLLedger):
     """Counts what it is asked; may be down."""
 
@@ -332,6 +378,11 @@ class CountingLedger(SQLLedger):
         if CountingLedger.down:
             raise StoreUnavailable("the ledger is down: wait")
         super().record(tasks, arguments)
+
+    def end(self, *given: Any) -> None:
+        if CountingLedger.down:
+            raise StoreUnavailable("the ledger is down: wait")
+        super().end(*given)
 
 
 @pytest.fixture

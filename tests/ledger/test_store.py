@@ -102,6 +102,19 @@ def test_a_record_of_a_run_that_never_began_is_refused_and_leaves_nothing(ledger
             step()
 
 
+def test_the_last_records_are_kept_with_the_end_of_their_run_or_not_at_all(ledger: SQLLedger) -> None:
+    ledger.begin(a_run("known"))
+    with pytest.raises(NotFound, match="'unknown' is not in the ledger"):
+        ledger.end("known", "Success", "", [a_task(run="known"), a_task(run="unknown")], [some_arguments()])
+    assert (ledger.tasks("known"), ledger.find("known").state) == ([], "Running")
+    with pytest.raises(NotFound):
+        ledger.arguments("a" * 64)
+    ledger.end("known", "Failed", "", [a_task(run="known"), a_task("b-2", run="known", state="Failed")])
+    assert paths(ledger.tasks("known")) == ["clean-1", "b-2"]
+    over = ledger.find("known")
+    assert (over.state, over.tasks, over.failed) == ("Failed", 2, 1)
+
+
 def test_a_run_that_begins_twice_began_once(ledger: SQLLedger) -> None:
     ledger.begin(a_run())
     ledger.begin(a_run())

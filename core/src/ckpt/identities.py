@@ -100,7 +100,7 @@ class Identities:
         code = "parameter" if call.is_parameter else self.versions.of(call.task)
         start = [(code or "").encode()]
         forms: list[bytes | None] = []
-        given: dict[str, Sequence[Source]] = {}
+        constants: dict[str, str] = {}
         parts = places(call)
         for name, label, part in parts:
             form = b"excluded" if name in excluded else shape(part)
@@ -108,10 +108,10 @@ class Identities:
             if form is None:
                 continue
             if type(part) is not Slot:
-                before = given[name][0].digest.encode() if name in given else b""
-                given[name] = (Source(None, hashlib.sha256(before + form).hexdigest()),)
+                constants[name] = hashlib.sha256(constants.get(name, "").encode() + form).hexdigest()
             start.append(b"%b=%d:%b" % (label.encode(), len(form), form))
         digest = None if code is None or None in forms else hashlib.sha256(b"\0".join(start)).digest()
+        given = {name: (Source(None, each),) for name, each in constants.items()}
         if not call.inputs and not call.each:
             return Signature(code, digest, (), {}, given), forms
         by_argument = inputs_by_argument(parts)
@@ -161,12 +161,12 @@ def _names(task: Task, count: int, keywords: tuple[str, ...]) -> Sequence[tuple[
     return [names[place] for place in (*range(count), *keywords)]
 
 
-def shape(template: object) -> bytes | None:
+def shape(template: Any) -> bytes | None:
     """What an argument is without its inputs, as bytes that differ where it differs; None where there are none."""
     kind = type(template)
     if kind is int:
         return b"int %x" % template  # Python writes no int of more than 4,300 decimal digits
-    if kind in _PLAIN and (kind not in (str, bytes) or len(template) < _SHORT):  # type: ignore[arg-type]
+    if kind in _PLAIN and (kind not in (str, bytes) or len(template) < _SHORT):
         return f"{kind.__name__} {template!r}".encode(errors="surrogatepass")
     if isinstance(template, Slot):
         return b"slot %d" % template.number
@@ -218,5 +218,5 @@ def arguments_of(call: Call, signature: Signature, keep: Callable[[bytes], CallA
         return None
     try:
         return keep(pickled((call.args, call.kwargs, [each.elements for each in call.each or ()])))
-    except CkptError:
+    except Exception:  # noqa: BLE001  whatever a handler raises, it is not kept
         return None

@@ -75,8 +75,18 @@ class Ledger(ABC):
         """The run with this id is alive."""
 
     @abstractmethod
-    def end(self, run: str, state: str, message: str) -> None:
-        """The run with this id has ended in the state of this name."""
+    def end(
+        self,
+        run: str,
+        state: str,
+        message: str,
+        tasks: Sequence[TaskRecord] = (),
+        arguments: Sequence[CallArguments] = (),
+    ) -> None:
+        """The run with this id has ended in the state of this name; with its last records, as for `record`.
+
+        Either all of it is kept or nothing.
+        """
 
     @abstractmethod
     def prior(self, run_ref: str, *, flow: str) -> Prior:

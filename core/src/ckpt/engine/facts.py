@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ckpt.arguments import slots_in
 from ckpt.engine.maps import follows
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ckpt.identities import Signature
 
 __all__ = ["TaskFacts"]
+
+_NEVER: Final = (None, None)
 
 
 class TaskFacts:
@@ -57,14 +59,12 @@ class TaskFacts:
         elif tracker is not None and signature is not None and (signature.given or call.each is not None):
             given = tracker.arguments(call)
             arguments = None if given is None else given.digest
-        attempted = rows.attempted.get(row)
-        started, ended = (attempted and attempted.span) or (None, None)
+        started, ended = rows.spans.get(row, _NEVER)
         if rows.started:
             started = rows.started.get(row, started)
         summary = None
         if safe is not None:
-            told = earlier or attempted
-            summary = told.summary if told is not None else None
+            summary = rows.summaries.get(row) if earlier is None else earlier.summary
         final = issubclass(kind, Finished)
         error = rows.value[row] if issubclass(kind, Failed) else None
         children = rows.children.get(row)

@@ -85,8 +85,9 @@ def run_flow(
     recorder: Recorder | None = None
     if history is not None and tracker is not None:
         recorder = Recorder(history.ledger, history.record(flow, plans, facts))
-        loop: Loop = TrackedLoop(*parts, tracker=tracker, recorder=recorder, records=records)
-        recorder.begin(loop.acknowledge)
+        tracked = TrackedLoop(*parts, tracker=tracker, recorder=recorder, records=records)
+        recorder.begin(tracked.acknowledge, tracked.last)
+        loop: Loop = tracked
     else:
         loop = Loop(*parts)
     try:

@@ -153,7 +153,7 @@ class Loop:
     def _settle_writes(self) -> None:
         while self.acknowledged:
             row, error = self.acknowledged.popleft()
-            outcome = self.writing.pop(row, None)
+            outcome = self.writing.get(row)
             if outcome is not None:
                 self._written(row, outcome, error)
 
@@ -168,7 +168,6 @@ class Loop:
         self.writers.give_up(0)
         self._settle_writes()
         for row, outcome in list(self.writing.items()):
-            del self.writing[row]
             self._written(row, outcome, StoreUnavailable("given up after an interrupt; run again"))
         for row in reversed(range(len(self.rows.code))):  # children before their parents
             if self.rows.code[row] < Code.SUCCESS:
@@ -389,8 +388,10 @@ class Loop:
         if error is None:
             if outcome.staged is not None:
                 self.rows.stored[row] = outcome.staged.stored
+            self.writing.pop(row, None)
             self._finish(row, Code.SUCCESS, "")
             return
+        self.writing.pop(row, None)
         self.rows.write_errors[row] = error
         message = f"computed, not kept: {said(error)}"
         if self.on_write_error == "warn":

@@ -1,8 +1,11 @@
 """Tells the ledger of one run, behind the flow: in batches, in the order "value durable, then row".
 
-One thread writes; it also says that the run is alive. What is left at the end the flow's own thread writes. A ledger
-that cannot be written is given up for the rest of the run with one warning, and the values are kept all the same;
-unless it is required: then a row that cannot be written counts as a value that could not be kept.
+One thread writes; it also says that the run is alive. The records of rows that are final are made when they are
+written, many at a time: to make one between two tasks takes three times as long, with what these leave in the caches of
+the processor. What is left at the end the flow's own thread writes.
+
+A ledger that cannot be written is given up for the rest of the run with one warning, and the values are kept all the
+same; unless it is required: then a row that cannot be written counts as a value that could not be kept.
 """
 
 from __future__ import annotations
@@ -43,9 +46,11 @@ class Recorder:
 
     def __init__(self, ledger: Ledger, run: RunRecord) -> None:
         self.ledger, self.run = ledger, run
-        self._records: deque[TaskRecord] = deque()
+        self._queue: deque[TaskRecord | int] = deque()
+        """Records, and rows that are final."""
         self._rows: deque[int | None] = deque()
-        """For each record the row whose being durable somebody waits for; appended first."""
+        """For each of them the row whose being durable somebody waits for; appended first."""
+        self._making = threading.Lock()
         self._arguments: dict[str, CallArguments] = {}
         self._told: set[str] = set()
         self._lines: deque[LogLine] = deque()
@@ -53,18 +58,19 @@ class Recorder:
         """Set when there is something to do for a thread that sleeps."""
         self._now = threading.Event()
         """Set when somebody waits for what is queued."""
-        self._acknowledge: Acknowledge = lambda row, error: None
+        self._acknowledge: Acknowledge
+        self._made: Callable[[int], TaskRecord]
         self._given_up: Exception | None = None
         self._closed = self._idle = False
         self._thread = threading.Thread(target=self._write, name="ckpt-recorder", daemon=True)
         self._messages = _Messages(self._lines)
 
-    def begin(self, acknowledge: Acknowledge) -> None:
-        """Say that the run starts.
+    def begin(self, acknowledge: Acknowledge, made: Callable[[int], TaskRecord]) -> None:
+        """Say that the run starts; `made` makes the record of a row that is final.
 
         Raises: what the ledger raises, if it is required; `NotFound` for a run to go on from that is gone.
         """
-        self._acknowledge = acknowledge
+        self._acknowledge, self._made = acknowledge, made
         try:
             self.ledger.begin(self.run)
         except Exception as error:
@@ -75,22 +81,29 @@ class Recorder:
         self._thread.start()
         logging.getLogger("ckpt.task").addHandler(self._messages)
 
-    def put(self, record: TaskRecord, row: int | None = None) -> None:
-        """Keep a record; with `row` its being durable is acknowledged."""
+    def put(self, record: TaskRecord | int, row: int | None = None) -> None:
+        """Keep a record, or that of a row which is final; with `row` its being durable is acknowledged."""
         self._rows.append(row)
-        self._records.append(record)
+        self._queue.append(record)
         if self._idle:
             self._some.set()
-        waiting = len(self._records)
+        waiting = len(self._queue)
         if waiting == _BATCH:
             self._now.set()
         while waiting >= _MOST:
             time.sleep(_LINGER / 10)
-            waiting = len(self._records)
+            waiting = len(self._queue)
+
+    def make(self) -> None:
+        """Make the records of the rows that are queued: one that is final is about to change."""
+        with self._making:
+            for place, queued in enumerate(list(self._queue)):
+                if isinstance(queued, int):
+                    self._queue[place] = self._made(queued)
 
     def hurry(self) -> None:
         """Write what is queued now: somebody waits for it."""
-        if self._records:
+        if self._queue:
             self._now.set()
 
     def knows(self, digest: str) -> bool:
@@ -99,8 +112,8 @@ class Recorder:
 
     def arguments(self, given: CallArguments) -> None:
         """Keep arguments, before the first record that names them."""
-        self._told.add(given.digest)
         self._arguments[given.digest] = given
+        self._told.add(given.digest)
 
     def end(self, state: State) -> None:
         """Write what is left, and say how the run ended."""
@@ -110,13 +123,11 @@ class Recorder:
         self._now.set()
         self._thread.join()
         with Uncollected():
-            while self._records or self._lines:
+            while len(self._queue) > _BATCH or self._lines:
                 self._write_some()  # here and now: nobody is to be woken for it
-        if self._given_up is None:
-            try:
-                self.ledger.end(self.run.id, state.name, state.message)
-            except Exception as error:  # noqa: BLE001  as above
-                self._give_up(error)
+            error = self._write_batch(lambda *last: self.ledger.end(self.run.id, state.name, state.message, *last))
+        if error is not None and self._given_up is None:
+            self._give_up(error)
         self.ledger.close()
 
     def _write(self) -> None:
@@ -133,34 +144,43 @@ class Recorder:
 
     def _write_some(self) -> None:
         """Write a batch of what is queued, and all that was logged."""
-        batch = [self._records.popleft() for _ in range(min(_BATCH, len(self._records)))]
-        error = self._written(batch)
-        for row in [self._rows.popleft() for _ in batch]:
+        if self._queue:
+            self._write_batch(self.ledger.record)
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        if lines:
+            self._try(lambda: self.ledger.log(lines))
+
+    def _write_batch(self, write: Callable[[list[TaskRecord], list[CallArguments]], None]) -> Exception | None:
+        count = min(_BATCH, len(self._queue))
+        batch = self._taken(count)
+        # Only with a row that names them: what no row names is deleted by whoever cleans.
+        named = {each.arguments for each in batch if each.arguments in self._arguments}
+        arguments = [self._arguments.pop(digest) for digest in named]
+        error = self._try(lambda: write(batch, arguments))
+        for row in [self._rows.popleft() for _ in range(count)]:
             if row is not None:
                 self._acknowledge(row, error if self.ledger.required else None)
+        return error
+
+    def _taken(self, count: int) -> list[TaskRecord]:
+        with self._making:
+            queued = [self._queue.popleft() for _ in range(count)]
+            try:
+                return [self._made(each) if isinstance(each, int) else each for each in queued]
+            except Exception as error:  # noqa: BLE001  whoever waits for one of them would wait for ever
+                self._give_up(error)
+                return []
 
     def _sleep(self, most: float) -> None:
         """Wait for rows, and then a little for more of them, unless somebody waits for these."""
         self._some.clear()
         self._idle = True
-        if not self._records and not self._closed:  # looked at after `_idle` is set, so that no sleeper is missed
+        if not self._queue and not self._closed:  # looked at after `_idle` is set, so that no sleeper is missed
             self._some.wait(most)
         self._idle = False
-        if 0 < len(self._records) < _BATCH and not self._closed:
+        if 0 < len(self._queue) < _BATCH and not self._closed:
             self._now.wait(_LINGER)
         self._now.clear()
-
-    def _written(self, batch: list[TaskRecord]) -> Exception | None:
-        error = self._given_up
-        if batch:
-            # Only with a row that names them: what no row names is deleted by whoever cleans.
-            named = {each.arguments for each in batch if each.arguments in self._arguments}
-            arguments = [self._arguments.pop(digest) for digest in named]
-            error = self._try(lambda: self.ledger.record(batch, arguments))
-        lines = [self._lines.popleft() for _ in range(len(self._lines))]
-        if lines:
-            self._try(lambda: self.ledger.log(lines))
-        return error
 
     def _try(self, step: Callable[[], None]) -> Exception | None:
         """Take a step, again where that may help; what it raises in the end."""

@@ -14,7 +14,7 @@ from typing import Final
 from ckpt.calls import Call, CallPath
 from ckpt.engine.plans import STATES, Code, Outcome, Plan
 from ckpt.errors import NotFound
-from ckpt.handlers import ResultHandler, Stored
+from ckpt.handlers import JSON, ResultHandler, Stored
 from ckpt.results import Held, NoResult, Result, SafeResult
 from ckpt.states import State
 from ckpt.task_records import Identity, TaskRecord
@@ -73,8 +73,10 @@ class Rows:
         """Rows whose value comes from an earlier run."""
         self.started: dict[int, datetime] = {}
         """When rows were started first, where there is more to know than the span of one attempt."""
-        self.attempted: dict[int, Outcome] = {}
-        """What came of the last attempt of rows that are not final yet; empty where nobody asks."""
+        self.spans: dict[int, tuple[datetime | None, datetime]] = {}
+        """When the last attempt of a row began and ended, until that is recorded; empty where nobody asks."""
+        self.summaries: dict[int, Mapping[str, JSON]] = {}
+        """What values look like, until that is recorded."""
 
     def add_children(self, parent: int, count: int) -> range:
         """Give a mapped call `count` rows for its children."""
@@ -87,6 +89,12 @@ class Rows:
             self.identity.extend([None] * count)
         rows = self.children[parent] = range(first, first + count)
         return rows
+
+    def forget(self, row: int) -> None:
+        """Let go of what was only there to be recorded."""
+        self.spans.pop(row, None)
+        self.summaries.pop(row, None)
+        self.started.pop(row, None)
 
     def of(self, call: int) -> Sequence[int]:
         """The rows of a call: of a mapped one those of its children, if it has any, else the one that is its own."""
@@ -169,8 +177,10 @@ class Rows:
         stored = self.stored[row]
         if stored is None and (record := self.earlier.get(row)) is not None:
             return None if record.safe is None else record.safe.digest
-        if stored is None and (outcome := self.writing.get(row)) is not None and outcome.staged is not None:
-            stored = outcome.staged.stored
+        if stored is None:
+            outcome = self.writing.get(row)
+            # Once it is not being written any more it is said where it is kept, if it is: this may be another thread.
+            stored = outcome.staged.stored if outcome is not None and outcome.staged is not None else self.stored[row]
         return stored.digest if stored else None
 
     def outcome(self, row: int) -> str:

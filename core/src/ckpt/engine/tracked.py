@@ -11,6 +11,7 @@ ledger need not keep it, that is waited for at the end of the run, for all of th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from itertools import islice
 from sys import intern
 from typing import TYPE_CHECKING, Any
@@ -150,8 +151,8 @@ class TrackedLoop(Loop):
                 self._compute(up)
             elif up not in self.computing:
                 self.held.add(self.rows.call_of[up])
-                self.rows.attempts.pop(up, None)
                 self._compute_again(up)
+                self.rows.attempts.pop(up, None)
         self._park(row, absent)
         return bool(absent)
 
@@ -167,7 +168,10 @@ class TrackedLoop(Loop):
         self.ready.append(row)
 
     def _compute_again(self, row: int) -> None:
-        """Run a row that was final."""
+        """Run a row that was final; what took its value is recorded with what it was."""
+        self.recorder.make()
+        if row in self.rows.earlier:
+            self.rows.give_back(row)
         if row != (call := self.rows.call_of[row]):
             self.unfinished[call] += 1
         self._compute(row)
@@ -299,7 +303,6 @@ class TrackedLoop(Loop):
                 f"task {self.rows.path(up)} is run again: what run {record.made_in} kept of it cannot be read: {reason}"
             )
             self.tracker.distrust(self.rows.path(up), reason)
-            self.rows.give_back(up)
             self.unreadable[up] = location
             self._compute_again(up)
             absent.append(up)
@@ -328,11 +331,14 @@ class TrackedLoop(Loop):
         if outcome.code == Code.FAILED and isinstance(outcome.value, Unreadable):
             self._again(work.row, outcome.value)
             return
-        self.rows.attempted[work.row] = outcome
+        if outcome.span is not None:
+            self.rows.spans[work.row] = outcome.span
+        if outcome.summary is not None:
+            self.rows.summaries[work.row] = outcome.summary
         super()._attempted(work, outcome)
 
     def _retry(self, row: int, attempt: int, outcome: Outcome) -> None:
-        del self.rows.attempted[row]
+        self.rows.spans.pop(row, None)
         if outcome.span is not None:
             self.rows.started.setdefault(row, outcome.span[0])
         super()._retry(row, attempt, outcome)
@@ -347,16 +353,21 @@ class TrackedLoop(Loop):
         self.rows.code[row] = Code.SUCCESS
         self.writing[row] = outcome
         self.told.add(row)
-        self._tell(row, row)
+        self.recorder.put(self.record(row), row)
         if not self._task(row).state_handlers:
             self._release(row)
 
     def _settle(self, row: int) -> None:
-        if row not in self.told or self._has_changed(row):
-            self._tell(row)
+        rows = self.rows
+        if row in rows.earlier:
+            self.recorder.put(self.record(row))  # at once, since what it takes may turn out not to be readable
+        elif row not in self.told or self._has_changed(row):
+            if row not in rows.spans:
+                rows.spans[row] = None, datetime.now(UTC)
+            self.recorder.put(row)
+        else:
+            rows.forget(row)
         self.told.discard(row)
-        self.rows.attempted.pop(row, None)
-        self.rows.started.pop(row, None)
         super()._settle(row)
 
     def _has_changed(self, row: int) -> bool:
@@ -364,14 +375,20 @@ class TrackedLoop(Loop):
         is_other = self.rows.code[row] != Code.SUCCESS or row in self.rows.messages
         return is_other or bool(self._task(row).state_handlers)
 
-    def _tell(self, row: int, acknowledged: int | None = None) -> None:
-        """Record a row as it is now."""
+    def record(self, row: int) -> TaskRecord:
+        """The record of a row as it is now, with its arguments; of a final one in any thread."""
         record = self.records.current(self.rows, row)
         if record.arguments is not None and not self._is_there(row, record.arguments):
             given = self.tracker.arguments(self.calls[record.order])
             assert given is not None, "its digest came from there"
             self.recorder.arguments(given)
-        self.recorder.put(record, acknowledged)
+        return record
+
+    def last(self, row: int) -> TaskRecord:
+        """The record of a row that is final; what was only there for it goes."""
+        record = self.record(row)
+        self.rows.forget(row)
+        return record
 
     def _is_there(self, row: int, arguments: str) -> bool:
         """Has the ledger these arguments, from the run that the value was taken from or from this one?"""

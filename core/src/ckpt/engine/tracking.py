@@ -82,7 +82,8 @@ class Tracker:
         """What all task runs of a call have in common."""
         found = self._signatures.get(call.index)
         if found is None:
-            found = self._signatures[call.index] = self._identities.signature(call)
+            # The first one counts, whichever thread made it: it is known by its id.
+            found = self._signatures.setdefault(call.index, self._identities.signature(call))
         return found
 
     def arguments(self, call: Call) -> CallArguments | None:

@@ -92,8 +92,15 @@ class SQLLedger(Ledger):
     def heartbeat(self, run: str) -> None:
         self._writes.heartbeat(run)
 
-    def end(self, run: str, state: str, message: str) -> None:
-        self._writes.end(run, state, message)
+    def end(
+        self,
+        run: str,
+        state: str,
+        message: str,
+        tasks: Sequence[TaskRecord] = (),
+        arguments: Sequence[CallArguments] = (),
+    ) -> None:
+        self._writes.end(run, state, message, tasks, arguments)
 
     def prior(self, run_ref: str, *, flow: str) -> Prior:
         run, tasks = self._reads.prior(run_ref, flow)

@@ -46,6 +46,9 @@ class Writing:
 
     def record(self, tasks: Sequence[TaskRecord], arguments: Sequence[CallArguments]) -> None:
         """Keep records with what they refer to."""
+        self._database.write(self._keeping(tasks, arguments))
+
+    def _keeping(self, tasks: Sequence[TaskRecord], arguments: Sequence[CallArguments]) -> Callable[[Connection], None]:
         maker = TaskRows()
         by_run: dict[str, dict[CallPath, Row]] = {}
         for task in tasks:
@@ -61,7 +64,7 @@ class Writing:
             for run, (names, columns) in kept.items():
                 self._keep_of(connection, run, partial(statements.keep_tasks, names=names), columns)
 
-        self._database.write(work)
+        return work
 
     def log(self, lines: Sequence[LogLine]) -> None:
         """Keep messages."""
@@ -79,10 +82,19 @@ class Writing:
         """The run is alive."""
         self._database.write(lambda connection: self._hear_of(connection, run))
 
-    def end(self, run: str, state: str, message: str) -> None:
+    def end(
+        self,
+        run: str,
+        state: str,
+        message: str,
+        tasks: Sequence[TaskRecord],
+        arguments: Sequence[CallArguments],
+    ) -> None:
         """The run is over; its task runs are counted now, so that nobody has to count them later."""
+        keep = self._keeping(tasks, arguments)
 
         def work(connection: Connection) -> None:
+            keep(connection)
             now = self._database.now(connection)
             self._say(connection, statements.end_run, now, now, state, clean(message), run)
 
