@@ -187,6 +187,22 @@ def test_only_the_children_of_changed_elements_are_run(notes: Notes, storage: st
     assert state.result["sq"].result == [1, 81, 9, 16]
 
 
+def test_children_are_taken_without_reading_what_they_were_made_from(
+    notes: Notes, storage: str, executor: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Flow("f", storage=storage) as flow:
+        xs = noted(notes, "xs", lambda: [1, 2, 3])()
+        noted(notes, "total", lambda squares: sum(squares))(noted(notes, "sq", lambda x: x * x).map(xs))
+    state = flow.run(executor=executor)
+    notes.take()
+    kept(state, "xs").unlink()
+    for _ in range(2):
+        state = flow.run(resume="last", executor=executor)
+        assert notes.take() == []
+        assert state.result["total"].result == 14
+    assert "is run again" not in caplog.text
+
+
 def test_from_a_task_on_everything_is_run_again(notes: Notes, storage: str) -> None:
     with Flow("f", storage=storage) as flow:
         a = noted(notes, "a", lambda: 1)()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from time import time
 from typing import TYPE_CHECKING, Final
 
 from ckpt.arguments import slots_in
@@ -39,7 +40,7 @@ class TaskFacts:
     def record(self, rows: Rows, row: int, state: State) -> TaskRecord:
         """What is known of a row in `state`."""
         if state.is_running():
-            rows.started.setdefault(row, datetime.now(UTC))
+            rows.started.setdefault(row, time())
         safe = state.safe_value
         return self._made(rows, row, type(state), state.message, safe if isinstance(safe, SafeResult) else None)
 
@@ -74,8 +75,8 @@ class TaskFacts:
             kind.__name__,
             message,
             rows.attempts.get(row, 1) if rows.attempts else 1,
-            started,
-            (ended or datetime.now(UTC)) if final else None,
+            None if started is None else datetime.fromtimestamp(started, UTC),
+            datetime.fromtimestamp(ended or time(), UTC) if final else None,
             safe,
             rows.outcome(row) if final else "",
             self._inputs(rows, row, call, signature) if final else {},
@@ -106,7 +107,7 @@ class TaskFacts:
                 inputs[name] = tuple(self._sources(rows, row, call, slots))
         if signature is not None:
             for name, given in signature.given.items():
-                inputs[name] = (*inputs.get(name, ()), *given)
+                inputs[name] = (*inputs[name], *given) if name in inputs else given
         return inputs
 
     def _by_argument(self, call: Call) -> Mapping[str, Sequence[int]]:

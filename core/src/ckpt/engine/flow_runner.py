@@ -23,6 +23,7 @@ from ckpt.engine.loop import KeepValues, Loop, OnWriteError
 from ckpt.engine.observers import Observers, handled
 from ckpt.engine.planning import RunPlan
 from ckpt.engine.plans import Code, Keep, Plan, RunFacts
+from ckpt.engine.recorded import RecordedLoop
 from ckpt.engine.recorder import Recorder
 from ckpt.engine.runs import FlowResults, Rows
 from ckpt.engine.threads import LocalExecutor, ThreadsExecutor
@@ -85,9 +86,10 @@ def run_flow(
     recorder: Recorder | None = None
     if history is not None and tracker is not None:
         recorder = Recorder(history.ledger, history.record(flow, plans, facts))
-        tracked = TrackedLoop(*parts, tracker=tracker, recorder=recorder, records=records)
-        recorder.begin(tracked.acknowledge, tracked.last)
-        loop: Loop = tracked
+        kind = TrackedLoop if tracker.has_records else RecordedLoop
+        recorded = kind(*parts, tracker=tracker, recorder=recorder, records=records)
+        recorder.begin(recorded.acknowledge, recorded.last)
+        loop: Loop = recorded
     else:
         loop = Loop(*parts)
     try:

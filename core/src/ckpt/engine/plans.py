@@ -33,7 +33,8 @@ from ckpt.task_records import Identity
 
 __all__ = ["CallFacts", "CallPart", "Code", "Keep", "Outcome", "Plan", "RunFacts", "Span", "Work"]
 
-Span = tuple[datetime, datetime]
+Span = tuple[float, float]
+"""Beginning and end, in seconds since 1970."""
 """From when to when, UTC."""
 
 STATES: tuple[type[State], ...] = (

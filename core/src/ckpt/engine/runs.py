@@ -8,7 +8,6 @@ garbage collector has nothing to walk. `State` and `Result` are built when someb
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Final
 
 from ckpt.calls import Call, CallPath
@@ -71,9 +70,9 @@ class Rows:
         """Per row its identity, as far as it is known; empty where nobody asks."""
         self.earlier: dict[int, TaskRecord] = {}
         """Rows whose value comes from an earlier run."""
-        self.started: dict[int, datetime] = {}
-        """When rows were started first, where there is more to know than the span of one attempt."""
-        self.spans: dict[int, tuple[datetime | None, datetime]] = {}
+        self.started: dict[int, float] = {}
+        """When rows were started first, in seconds since 1970, where there is more to know than one attempt."""
+        self.spans: dict[int, tuple[float | None, float]] = {}
         """When the last attempt of a row began and ended, until that is recorded; empty where nobody asks."""
         self.summaries: dict[int, Mapping[str, JSON]] = {}
         """What values look like, until that is recorded."""

@@ -12,7 +12,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
 from types import CoroutineType
 from typing import Any
 
@@ -34,9 +33,9 @@ def run_call(work: Work) -> Outcome:
     """Run one attempt; never raises, except for what ends the process."""
     if work.facts.ledger is None:
         return _attempt(work)
-    started = datetime.now(UTC)
+    started = time.time()
     outcome = _attempt(work)
-    outcome.span = started, datetime.now(UTC)
+    outcome.span = started, time.time()
     return outcome
 
 

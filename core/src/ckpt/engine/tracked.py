@@ -1,31 +1,25 @@
-"""The scheduling loop of a run that a ledger records: what is known already is not run, and what happens is told.
+"""The scheduling loop of a recorded run for which earlier ones have values: what is known already is not run.
 
 A row is looked at when everything upstream is there. If a record serves, the row takes its value without reading it.
 A row whose record says that it finished, and whose value was not to be kept, is *postponed*: what is downstream may
 start, and only if something that does run takes the value is it computed again; until then that one is *parked*.
-
-Kept means here: the bytes are durable, and then the row of the ledger is. Where nobody is told of a single row, and the
-ledger need not keep it, that is waited for at the end of the run, for all of them together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import islice
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from ckpt.arguments import Build, Slot, slots_in
 from ckpt.collector import Uncollected
-from ckpt.engine.facts import TaskFacts
 from ckpt.engine.held import Filled, Kept, Unreadable
-from ckpt.engine.loop import Loop, said
+from ckpt.engine.loop import said
 from ckpt.engine.maps import follows
 from ckpt.engine.plans import Code, Outcome, Work
-from ckpt.engine.recorder import Recorder
+from ckpt.engine.recorded import RecordedLoop
 from ckpt.engine.runs import DROPPED, Rows
-from ckpt.engine.tracking import Tracker
 from ckpt.errors import ConfigError, Unsupported
 from ckpt.results import Held, SafeResult
 
@@ -40,20 +34,13 @@ _AT_ONCE = 1000
 """Rows for which other runs are asked in one go."""
 
 
-class TrackedLoop(Loop):
-    """One run of one graph, recorded; `tracker` knows what serves."""
+class TrackedLoop(RecordedLoop):
+    """One run of one graph, recorded, where records may serve; `tracker` knows which."""
 
-    def __init__(self, *given: Any, tracker: Tracker, recorder: Recorder, records: TaskFacts, **more: Any) -> None:
+    def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
-        self.tracker, self.recorder, self.records = tracker, recorder, records
-        tracker.rows = self.rows
-        self.rows.identity = list(tracker.planned) or [None] * len(self.calls)
-        self.uncollected: Uncollected | None = None
+        self.uncollected: Uncollected
         """Until the first function runs."""
-        self.awaited = bytes([1]) * len(self.calls) if recorder.ledger.required else self.observed
-        """Per call: does somebody wait for its row to be durable?"""
-        self.told: set[int] = set()
-        """Rows that are recorded as successful, and not final yet."""
         self.postponed: dict[int, TaskRecord] = {}
         self.held: set[int] = set()
         """Calls whose values are needed again after they were dropped, and so are dropped no more."""
@@ -67,16 +54,11 @@ class TrackedLoop(Loop):
         """Rows that are run although what is downstream of them was released before."""
 
     def run(self) -> Rows:
-        self.uncollected = Uncollected() if self.tracker.has_records else None
+        self.uncollected = Uncollected()
         try:
             return super().run()
         finally:
-            if self.uncollected is not None:
-                self.uncollected.end()
-
-    def _await(self, timeout: float | None) -> None:
-        self.recorder.hurry()
-        super()._await(timeout)
+            self.uncollected.end()
 
     def _is_over(self) -> bool:
         over = super()._is_over()
@@ -97,9 +79,8 @@ class TrackedLoop(Loop):
     # -- before a row starts
 
     def _begin(self, row: int) -> None:
-        if not self.tracker.has_records or row in self.rows.attempts or not (self._served(row) or self._waits(row)):
-            if self.uncollected is not None:
-                self.uncollected.end()
+        if row in self.rows.attempts or not (self._served(row) or self._waits(row)):
+            self.uncollected.end()
             super()._begin(row)
 
     def _served(self, row: int) -> bool:
@@ -132,9 +113,6 @@ class TrackedLoop(Loop):
             rows.take(row, record)
             self._finish(row, Code.CACHED, intern(f"kept in run {record.made_in}"))
         return True
-
-    def _identify(self, row: int) -> None:
-        self.tracker.identify(row, self.columns.get(self.rows.call_of[row]))
 
     def _is_identifiable(self, row: int) -> bool:
         call = self.rows.call_of[row]
@@ -226,8 +204,6 @@ class TrackedLoop(Loop):
                     f"computed again, has {len(columns[0])} elements: run it again as a whole with --from"
                 )
             self.columns[call] = columns
-        if self.rows.identity[row] is None:
-            self._identify(row)
         may_be_elsewhere = bool(self.rows.earlier) or self.keep_values != "all"
         if may_be_elsewhere:
             for up in self._needed(row):
@@ -235,7 +211,6 @@ class TrackedLoop(Loop):
         work = super()._work(row)
         if may_be_elsewhere and not self.executor.remote:
             work.held = any(isinstance(value, Held) for value in work.inputs)
-        work.identity = self.rows.identity[row]
         return work
 
     def _value(self, row: int) -> object:
@@ -275,8 +250,6 @@ class TrackedLoop(Loop):
             self.decided.add(parent)
         if self._waits(parent):
             return
-        if self.rows.identity[parent] is None:
-            self.tracker.identify(parent)
         try:
             self._bring(parent)
         except Unreadable as error:
@@ -331,69 +304,13 @@ class TrackedLoop(Loop):
         if outcome.code == Code.FAILED and isinstance(outcome.value, Unreadable):
             self._again(work.row, outcome.value)
             return
-        if outcome.span is not None:
-            self.rows.spans[work.row] = outcome.span
-        if outcome.summary is not None:
-            self.rows.summaries[work.row] = outcome.summary
         super()._attempted(work, outcome)
 
-    def _retry(self, row: int, attempt: int, outcome: Outcome) -> None:
-        self.rows.spans.pop(row, None)
-        if outcome.span is not None:
-            self.rows.started.setdefault(row, outcome.span[0])
-        super()._retry(row, attempt, outcome)
-
-    def _written(self, row: int, outcome: Outcome, error: Exception | None) -> None:
-        """The bytes of a row are durable: its record is next, and only then somebody is told that the row is kept."""
-        if error is not None or row in self.told or not self.awaited[self.rows.call_of[row]]:
-            super()._written(row, outcome, error)
-            return
-        if outcome.staged is not None:
-            self.rows.stored[row] = outcome.staged.stored
-        self.rows.code[row] = Code.SUCCESS
-        self.writing[row] = outcome
-        self.told.add(row)
-        self.recorder.put(self.record(row), row)
-        if not self._task(row).state_handlers:
-            self._release(row)
-
-    def _settle(self, row: int) -> None:
-        rows = self.rows
-        if row in rows.earlier:
+    def _tell(self, row: int) -> None:
+        if row in self.rows.earlier:
             self.recorder.put(self.record(row))  # at once, since what it takes may turn out not to be readable
-        elif row not in self.told or self._has_changed(row):
-            if row not in rows.spans:
-                rows.spans[row] = None, datetime.now(UTC)
-            self.recorder.put(row)
         else:
-            rows.forget(row)
-        self.told.discard(row)
-        super()._settle(row)
-
-    def _has_changed(self, row: int) -> bool:
-        """Since it was told that it is successful?"""
-        is_other = self.rows.code[row] != Code.SUCCESS or row in self.rows.messages
-        return is_other or bool(self._task(row).state_handlers)
-
-    def record(self, row: int) -> TaskRecord:
-        """The record of a row as it is now, with its arguments; of a final one in any thread."""
-        record = self.records.current(self.rows, row)
-        if record.arguments is not None and not self._is_there(row, record.arguments):
-            given = self.tracker.arguments(self.calls[record.order])
-            assert given is not None, "its digest came from there"
-            self.recorder.arguments(given)
-        return record
-
-    def last(self, row: int) -> TaskRecord:
-        """The record of a row that is final; what was only there for it goes."""
-        record = self.record(row)
-        self.rows.forget(row)
-        return record
-
-    def _is_there(self, row: int, arguments: str) -> bool:
-        """Has the ledger these arguments, from the run that the value was taken from or from this one?"""
-        earlier = self.rows.earlier.get(row)
-        return (earlier is not None and earlier.arguments == arguments) or self.recorder.knows(arguments)
+            super()._tell(row)
 
 
 def _in_elements(call: Call) -> Iterable[int]:
