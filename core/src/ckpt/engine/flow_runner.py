@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ckpt import config, installed, plugins
+from ckpt.collector import Uncollected
 from ckpt.contexts import context
 from ckpt.engine.choices import Choice, Decision, decide
 from ckpt.engine.facts import TaskFacts
@@ -64,6 +65,19 @@ def run_flow(
 
     Raises: `ConfigError`, `PluginNotFound`, `AccessDenied` before any task has run, `FlowInterrupted` after Ctrl-C.
     """
+    with Uncollected() as uncollected:
+        return _run(flow, parameters, executor, checkpointing, keep_values, wish, uncollected)
+
+
+def _run(
+    flow: Flow,
+    parameters: Mapping[str, object],
+    executor: Executor | str | None,
+    checkpointing: bool | None,
+    keep_values: KeepValues,
+    wish: Wish,
+    uncollected: Uncollected,
+) -> State:
     settings = config.load()
     decision = decide(flow, settings, checkpointing)
     chosen = executor or flow.executor or settings.flows.executor
@@ -82,24 +96,21 @@ def run_flow(
     observers = Observers(facts, records)
     log.info("flow %r, run %s: %s", flow.name, facts.id, decision.headline())
     on_write_error: OnWriteError = settings.flows.on_write_error
-    parts = (graph, plans, facts, runs_on, observers, keep_values, on_write_error, settings.flows.drain_seconds)
-    recorder: Recorder | None = None
+    drain = settings.flows.drain_seconds
+    parts = (graph, plans, facts, runs_on, observers, uncollected, keep_values, on_write_error, drain)
     if history is not None and tracker is not None:
         recorder = Recorder(history.ledger, history.record(flow, plans, facts))
         kind = TrackedLoop if tracker.has_records else RecordedLoop
-        recorded = kind(*parts, tracker=tracker, recorder=recorder, records=records)
-        recorder.begin(recorded.acknowledge, recorded.last)
-        loop: Loop = recorded
+        loop: Loop = kind(*parts, tracker=tracker, recorder=recorder, records=records)
     else:
         loop = Loop(*parts)
+    loop.begin()
     try:
         state = _ran(flow, loop, observers, runs_on)
     except BaseException as error:  # a second Ctrl-C, or a fault of ckpt: it is heard of all the same
-        if recorder is not None:
-            recorder.end(Cancelled(f"given up: {type(error).__name__}"))
+        loop.end(Cancelled(f"given up: {type(error).__name__}"))
         raise
-    if recorder is not None:
-        recorder.end(state)
+    loop.end(state)
     level = logging.INFO if state.is_successful() else logging.ERROR
     log.log(level, "flow %r: %s: %s", flow.name, state.name, state.message)
     if loop.interrupted:
@@ -110,6 +121,8 @@ def run_flow(
 def _ran(flow: Flow, loop: Loop, observers: Observers, runs_on: Executor) -> State:
     """Bring the loop to its end, and tell everybody."""
     observers.run_started()
+    if flow.state_handlers:
+        loop.uncollected.end()
     started = handled(flow.state_handlers, flow, Pending(), Running())
     if started.is_finished():  # a handler has decided before anything ran
         state = type(started)(started.message, FlowResults(loop.rows))

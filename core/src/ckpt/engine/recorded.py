@@ -16,6 +16,7 @@ from ckpt.engine.recorder import Recorder
 from ckpt.engine.tracking import Tracker
 
 if TYPE_CHECKING:
+    from ckpt.states import State
     from ckpt.task_records import TaskRecord
 
 __all__ = ["RecordedLoop"]
@@ -33,6 +34,18 @@ class RecordedLoop(Loop):
         """Per call: does somebody wait for its row to be durable?"""
         self.told: set[int] = set()
         """Rows that are recorded as successful, and not final yet."""
+
+    def begin(self) -> None:
+        """Say that the run starts.
+
+        Raises: as `Recorder.begin`.
+        """
+        self.recorder.begin(self.acknowledge, self.last)
+        super().begin()
+
+    def end(self, state: State) -> None:
+        """Have recorded what is not yet, and how the run ended."""
+        self.recorder.end(state)
 
     def _await(self, timeout: float | None) -> None:
         self.recorder.hurry()

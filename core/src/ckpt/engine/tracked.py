@@ -13,13 +13,12 @@ from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from ckpt.arguments import Build, Slot, slots_in
-from ckpt.collector import Uncollected
 from ckpt.engine.held import Filled, Kept, Unreadable
 from ckpt.engine.loop import said
 from ckpt.engine.maps import follows
 from ckpt.engine.plans import Code, Outcome, Work
 from ckpt.engine.recorded import RecordedLoop
-from ckpt.engine.runs import DROPPED, Rows
+from ckpt.engine.runs import DROPPED
 from ckpt.errors import ConfigError, Unsupported
 from ckpt.results import Held, SafeResult
 
@@ -39,8 +38,6 @@ class TrackedLoop(RecordedLoop):
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
-        self.uncollected: Uncollected
-        """Until the first function runs."""
         self.postponed: dict[int, TaskRecord] = {}
         self.held: set[int] = set()
         """Calls whose values are needed again after they were dropped, and so are dropped no more."""
@@ -53,12 +50,8 @@ class TrackedLoop(RecordedLoop):
         self.computing: set[int] = set()
         """Rows that are run although what is downstream of them was released before."""
 
-    def run(self) -> Rows:
-        self.uncollected = Uncollected()
-        try:
-            return super().run()
-        finally:
-            self.uncollected.end()
+    def begin(self) -> None:
+        self.recorder.begin(self.acknowledge, self.last)  # it may be that no function runs at all
 
     def _is_over(self) -> bool:
         over = super()._is_over()
