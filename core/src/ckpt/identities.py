@@ -100,21 +100,20 @@ class Identities:
         code = "parameter" if call.is_parameter else self.versions.of(call.task)
         start = [(code or "").encode()]
         forms: list[bytes | None] = []
-        constants: dict[str, str] = {}
-        parts = places(call)
-        for name, label, part in parts:
+        given: dict[str, Sequence[Source]] = {}
+        for (name, label), part in places(call):
             form = b"excluded" if name in excluded else shape(part)
             forms.append(form)
             if form is None:
                 continue
             if type(part) is not Slot:
-                constants[name] = hashlib.sha256(constants.get(name, "").encode() + form).hexdigest()
+                before = given[name][0].digest or "" if name in given else ""
+                given[name] = (Source(None, hashlib.sha256(before.encode() + form).hexdigest()),)
             start.append(b"%b=%d:%b" % (label.encode(), len(form), form))
         digest = None if code is None or None in forms else hashlib.sha256(b"\0".join(start)).digest()
-        given = {name: (Source(None, each),) for name, each in constants.items()}
         if not call.inputs and not call.each:
             return Signature(code, digest, (), {}, given), forms
-        by_argument = inputs_by_argument(parts)
+        by_argument = inputs_by_argument(places(call))
         slots = dict.fromkeys(slot for name, numbers in by_argument.items() if name not in excluded for slot in numbers)
         return Signature(code, digest, tuple(slots), by_argument, given), forms
 
@@ -127,23 +126,23 @@ def _mark(part: object) -> object:
     return (kind, part) if kind in _COMPARED else None
 
 
-def inputs_by_argument(given: Iterable[tuple[str, str, object]]) -> Mapping[str, Sequence[int]]:
+def inputs_by_argument(given: Iterable[tuple[tuple[str, str], object]]) -> Mapping[str, Sequence[int]]:
     """Per argument that takes values of other calls, the numbers of these inputs."""
     found: dict[str, dict[int, None]] = {}
-    for name, _, part in given:
+    for (name, _), part in given:
         for slot in slots_in(part):
             found.setdefault(name, {})[slot] = None
     return {name: tuple(slots) for name, slots in found.items()}
 
 
-def places(call: Call) -> list[tuple[str, str, object]]:
-    """Per argument that a call gives: the name in the signature, a label that is its alone, and the template.
+def places(call: Call) -> Iterable[tuple[tuple[str, str], object]]:
+    """Per argument that a call gives: the name in the signature and a label that is its alone, and the template.
 
     They differ for what `*args` and `**kwargs` gather: `args` and `args[1]`.
     """
     parts = (*call.args, *call.kwargs.values()) if call.kwargs else call.args
     names = _names(call.task, len(call.args), tuple(call.kwargs))
-    return [(*name, part) for name, part in zip(names, parts)]  # noqa: B905  a name for each, and `strict` takes longer
+    return zip(names, parts)  # noqa: B905  there is a name for each, and to check it takes longer
 
 
 @lru_cache(maxsize=256)

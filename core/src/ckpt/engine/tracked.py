@@ -83,7 +83,8 @@ class TrackedLoop(RecordedLoop):
         rows, tracker = self.rows, self.tracker
         if rows.identity[row] is None:
             self._identify(row)
-        if tracker.unknown(row):
+        record = tracker.earlier(row)
+        if record is None and tracker.unknown(row):
             alike = [row]
             for other in islice(self.ready, _AT_ONCE):
                 if self._is_identifiable(other):
@@ -91,7 +92,7 @@ class TrackedLoop(RecordedLoop):
                     if tracker.unknown(other):
                         alike.append(other)
             tracker.ask(alike)
-        record = tracker.earlier(row)
+            record = tracker.earlier(row)
         if record is None:
             self.decided.add(row)
             return False
@@ -298,12 +299,6 @@ class TrackedLoop(RecordedLoop):
             self._again(work.row, outcome.value)
             return
         super()._attempted(work, outcome)
-
-    def _tell(self, row: int) -> None:
-        if row in self.rows.earlier:
-            self.recorder.put(self.record(row))  # at once, since what it takes may turn out not to be readable
-        else:
-            super()._tell(row)
 
 
 def _in_elements(call: Call) -> Iterable[int]:
