@@ -33,8 +33,10 @@ _BATCH = 1000
 """Rows that are written at once, at most."""
 _MOST = 4 * _BATCH
 """Rows that may wait; who has more waits for room."""
-_LINGER = 0.02
-"""Seconds that a row waits for others if nobody waits for it: a thread that is woken for each costs more than rows."""
+_LINGER = 0.1
+"""Seconds that a row waits for others if nobody waits for it: a thread that writes while tasks run slows them down."""
+_ROOM = 0.002
+"""Seconds between two looks whether there is room again."""
 _PAUSES = (0.05, 0.2, 1.0)
 """Seconds before each further attempt to write a batch."""
 
@@ -91,7 +93,7 @@ class Recorder:
         if waiting == _BATCH:
             self._now.set()
         while waiting >= _MOST:
-            time.sleep(_LINGER / 10)
+            time.sleep(_ROOM)
             waiting = len(self._queue)
 
     def make(self) -> None:

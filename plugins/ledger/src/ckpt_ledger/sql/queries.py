@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, ScalarSelect, Select, and_, func, literal, or_, select, tuple_
 
 from ckpt.calls import CallPath
+from ckpt.collector import Uncollected
 from ckpt.errors import ConfigError, NotFound
 from ckpt.handlers import JSON
 from ckpt.results import SafeResult
@@ -29,7 +30,7 @@ LAST: Final = "last"
 
 _SHOWN = 5
 _OFFERED = 100
-_PARTITION = 2000
+_PARTITION = 100
 _MORE: Final = ("ended", "state", "message", "heartbeat", "tasks", "failed", "number")
 
 
@@ -286,8 +287,9 @@ class Queries:
     def _read(self, connection: Connection, run: str, wanted: Select[Any]) -> list[TaskRecord]:
         reader = self._reader(connection)
         found: list[TaskRecord] = []
-        for rows in connection.execute(wanted).partitions(_PARTITION):
-            found += reader.tasks(run, rows)
+        with Uncollected():
+            for rows in connection.execute(wanted).partitions(_PARTITION):
+                found += reader.tasks(run, rows)
         return found
 
     def _reader(self, connection: Connection) -> TaskReader:

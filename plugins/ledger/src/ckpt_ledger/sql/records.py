@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from ckpt.calls import CallPath
-from ckpt.collector import Uncollected
 from ckpt.errors import CorruptRecord
 from ckpt.handlers import JSON
 from ckpt.results import SafeResult
@@ -65,7 +64,7 @@ class TaskReader:
 
     def tasks(self, run: str, rows: Sequence[Sequence[Any]]) -> list[TaskRecord]:
         """The task runs of a run that the columns `PRIOR` or `WHOLE` describe."""
-        with _whole(f"a task run of run {run!r}"), Uncollected():
+        with _whole(f"a task run of run {run!r}"):
             self._learn({row[3] for row in rows} - self._facts.keys())
             return [self._task(run, row) for row in rows]
 
