@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,8 @@ from ckpt_ledger.sql.run_rows import GOING
 from ckpt_ledger.sql.schema import runs, stays
 
 __all__ = ["Writing"]
+
+_AT_ONCE = 128
 
 Columns = Sequence[Sequence[Any]]
 Statement = Callable[[str, int], str]
@@ -49,20 +51,22 @@ class Writing:
         self._database.write(self._keeping(tasks, arguments))
 
     def _keeping(self, tasks: Sequence[TaskRecord], arguments: Sequence[CallArguments]) -> Callable[[Connection], None]:
-        maker = TaskRows()
-        by_run: dict[str, dict[CallPath, Row]] = {}
+        by_run: dict[str, dict[CallPath, TaskRecord]] = {}
         for task in tasks:
-            by_run.setdefault(task.run, {})[task.call] = maker.row(task)
+            by_run.setdefault(task.run, {})[task.call] = task
         # In one order in all processes, so that two of them never wait for each other.
-        facts = _columns(sorted(maker.facts.items()))
         given = _columns(sorted(arguments_row(each) for each in arguments))
-        kept = {run: statements.filled(TASKS, _columns(rows.values())) for run, rows in by_run.items()}
 
         def work(connection: Connection) -> None:
+            maker = TaskRows()
             self._keep(connection, statements.keep_arguments, given)
-            self._keep(connection, statements.keep_facts, facts)
-            for run, (names, columns) in kept.items():
-                self._keep_of(connection, run, partial(statements.keep_tasks, names=names), columns)
+            for run, latest in by_run.items():
+                number = self._heard_of(connection, run)
+                for some in _parts(list(latest.values())):
+                    names, columns = statements.filled(TASKS, _columns(map(maker.row, some)))
+                    keep = partial(statements.keep_tasks, names=names)
+                    self._keep(connection, keep, [(number,) * len(some), *columns])
+            self._keep(connection, statements.keep_facts, _columns(sorted(maker.facts.items())))
 
         return work
 
@@ -74,7 +78,8 @@ class Writing:
 
         def work(connection: Connection) -> None:
             for run, rows in by_run.items():
-                self._keep_of(connection, run, statements.keep_logs, _columns(rows))
+                number = self._heard_of(connection, run)
+                self._keep(connection, statements.keep_logs, [(number,) * len(rows), *_columns(rows)])
 
         self._database.write(work)
 
@@ -122,11 +127,11 @@ class Writing:
 
         self._database.write(work)
 
-    def _keep_of(self, connection: Connection, run: str, statement: Statement, columns: Columns) -> None:
-        """Keep rows of a run, a sign of its life as well; the statement begins with its number."""
+    def _heard_of(self, connection: Connection, run: str) -> int:
+        """The number of a run that something is kept of, which is a sign of its life as well."""
         number = self._number(connection, run)
         self._hear_of(connection, run)
-        self._keep(connection, statement, [(number,) * len(columns[0]), *columns])
+        return number
 
     def _keep(self, connection: Connection, statement: Statement, columns: Columns) -> None:
         for size, values in statements.portions(columns):
@@ -157,6 +162,11 @@ class Writing:
 
     def _unknown(self, run: str) -> NotFound:
         return NotFound(f"run {run!r} is not in the ledger {self._database.shown}: `ckpt runs` lists those that are")
+
+
+def _parts(tasks: Sequence[TaskRecord]) -> Iterator[Sequence[TaskRecord]]:
+    """So few that what is made of them is still in the caches of the processor when it is bound."""
+    return (tasks[start : start + _AT_ONCE] for start in range(0, len(tasks), _AT_ONCE))
 
 
 def _columns(rows: Iterable[Row]) -> Columns:
