@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ckpt import NoResult, SafeResult
 from ckpt.errors import ConfigError, NotFound
 from ckpt.handlers import Meta
 from ckpt_ledger import SQLLedger
+from ckpt_ledger.sql import statements
 from ckpt_local import LocalResultHandler
 from tests.ledger.ledger_records import SPEC, START, a_line, a_run, a_task, reusable, some_arguments
 
@@ -288,3 +290,11 @@ def test_times_are_kept_to_the_microsecond(ledger: SQLLedger) -> None:
     ledger.record([a_task(started=moments[0], ended=moments[1])])
     [task] = ledger.tasks(a_run().id)
     assert (task.started, task.ended, ledger.find("last").started) == (moments[0], moments[1], moments[0])
+
+
+def test_failed_task_runs_are_found_without_reading_the_others(file_url: str) -> None:
+    SQLLedger(file_url).close()
+    with sqlite3.connect(file_url.removeprefix("sqlite:///")) as file:
+        plan = file.execute(f"EXPLAIN QUERY PLAN {statements.end_run('sqlite')}", (0, 0, "", "", "")).fetchall()
+    file.close()
+    assert "SEARCH ckpt_tasks USING INDEX ckpt_tasks_failed (run=?)" in {row[3] for row in plan}

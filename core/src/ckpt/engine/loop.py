@@ -346,6 +346,8 @@ class Loop:
     def _attempted(self, work: Work, outcome: Outcome) -> None:
         """An attempt came to its end."""
         code, row = outcome.code, work.row
+        if outcome.span is not None:
+            self.rows.spans[row] = outcome.span
         if code == Code.SUCCESS:
             self._computed(work, outcome)
         elif code in (Code.FAILED, Code.TIMED_OUT) and work.attempt <= self._task(row).max_retries:
@@ -377,6 +379,8 @@ class Loop:
         rows.value[row] = outcome.value
         if rows.messages:
             rows.messages.pop(row, None)
+        if outcome.summary is not None:
+            rows.summaries[row] = outcome.summary
         if outcome.parts:
             self.parts[row] = outcome.parts
         handler = outcome.handler

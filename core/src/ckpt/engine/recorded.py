@@ -58,20 +58,10 @@ class RecordedLoop(Loop):
 
     def _work(self, row: int) -> Work:
         if self.rows.identity[row] is None:
-            self._identify(row)
+            self.tracker.identify(row, self.columns.get(self.rows.call_of[row]))
         work = super()._work(row)
         work.identity = self.rows.identity[row]
         return work
-
-    def _identify(self, row: int) -> None:
-        self.tracker.identify(row, self.columns.get(self.rows.call_of[row]))
-
-    def _attempted(self, work: Work, outcome: Outcome) -> None:
-        if outcome.span is not None:
-            self.rows.spans[work.row] = outcome.span
-        if outcome.summary is not None:
-            self.rows.summaries[work.row] = outcome.summary
-        super()._attempted(work, outcome)
 
     def _retry(self, row: int, attempt: int, outcome: Outcome) -> None:
         self.rows.spans.pop(row, None)
@@ -89,31 +79,25 @@ class RecordedLoop(Loop):
         self.rows.code[row] = Code.SUCCESS
         self.writing[row] = outcome
         self.told.add(row)
-        self.recorder.put(self.record(row), row)
+        self.recorder.put((self.record(row), row))
         if not self._task(row).state_handlers:
             self._release(row)
 
     def _settle(self, row: int) -> None:
-        if row not in self.told:
-            self._tell(row)
+        rows = self.rows
+        if row in self.told and not self._has_changed(row):
+            rows.forget(row)
         else:
-            self.told.discard(row)
-            if self._has_changed(row):
-                self._tell(row)
-            else:
-                self.rows.forget(row)
+            if row not in rows.spans:
+                rows.spans[row] = None, time()
+            self.recorder.put(row)
+        self.told.discard(row)
         super()._settle(row)
 
     def _has_changed(self, row: int) -> bool:
         """Since it was told that it is successful?"""
         is_other = self.rows.code[row] != Code.SUCCESS or row in self.rows.messages
         return is_other or bool(self._task(row).state_handlers)
-
-    def _tell(self, row: int) -> None:
-        """Have a row recorded that is final."""
-        if row not in self.rows.spans:
-            self.rows.spans[row] = None, time()
-        self.recorder.put(row)
 
     def record(self, row: int) -> TaskRecord:
         """The record of a row as it is now, with its arguments; of a final one in any thread."""

@@ -41,6 +41,8 @@ _PAUSES = (0.05, 0.2, 1.0)
 """Seconds before each further attempt to write a batch."""
 
 Acknowledge = Callable[[int, Exception | None], None]
+Told = tuple[TaskRecord, int | None]
+"""A record, and the row whose being durable somebody waits for."""
 
 
 class Recorder:
@@ -48,10 +50,7 @@ class Recorder:
 
     def __init__(self, ledger: Ledger, run: RunRecord) -> None:
         self.ledger, self.run = ledger, run
-        self._queue: deque[TaskRecord | int] = deque()
-        """Records, and rows that are final."""
-        self._rows: deque[int | None] = deque()
-        """For each of them the row whose being durable somebody waits for; appended first."""
+        self._queue: deque[int | Told] = deque()
         self._making = threading.Lock()
         self._arguments: dict[str, CallArguments] = {}
         self._told: set[str] = set()
@@ -83,10 +82,9 @@ class Recorder:
         self._thread.start()
         logging.getLogger("ckpt.task").addHandler(self._messages)
 
-    def put(self, record: TaskRecord | int, row: int | None = None) -> None:
-        """Keep a record, or that of a row which is final; with `row` its being durable is acknowledged."""
-        self._rows.append(row)
-        self._queue.append(record)
+    def put(self, what: int | Told) -> None:
+        """Keep the record of a row that is final, or one that is there."""
+        self._queue.append(what)
         if self._idle:
             self._some.set()
         waiting = len(self._queue)
@@ -101,7 +99,7 @@ class Recorder:
         with self._making:
             for place, queued in enumerate(list(self._queue)):
                 if isinstance(queued, int):
-                    self._queue[place] = self._made(queued)
+                    self._queue[place] = self._made(queued), None
 
     def hurry(self) -> None:
         """Write what is queued now: somebody waits for it."""
@@ -154,24 +152,25 @@ class Recorder:
 
     def _write_batch(self, write: Callable[[list[TaskRecord], list[CallArguments]], None]) -> Exception | None:
         count = min(_BATCH, len(self._queue))
-        batch = self._taken(count)
+        batch, awaited = self._taken(count)
         # Only with a row that names them: what no row names is deleted by whoever cleans.
         named = {each.arguments for each in batch if each.arguments in self._arguments}
         arguments = [self._arguments.pop(digest) for digest in named]
         error = self._try(lambda: write(batch, arguments))
-        for row in [self._rows.popleft() for _ in range(count)]:
-            if row is not None:
-                self._acknowledge(row, error if self.ledger.required else None)
+        for row in awaited:
+            self._acknowledge(row, error if self.ledger.required else None)
         return error
 
-    def _taken(self, count: int) -> list[TaskRecord]:
+    def _taken(self, count: int) -> tuple[list[TaskRecord], list[int]]:
+        """The first records that are queued, and the rows that somebody waits for."""
         with self._making:
             queued = [self._queue.popleft() for _ in range(count)]
+            awaited = [each[1] for each in queued if not isinstance(each, int) and each[1] is not None]
             try:
-                return [self._made(each) if isinstance(each, int) else each for each in queued]
+                return [self._made(each) if isinstance(each, int) else each[0] for each in queued], awaited
             except Exception as error:  # noqa: BLE001  whoever waits for one of them would wait for ever
                 self._give_up(error)
-                return []
+                return [], awaited
 
     def _sleep(self, most: float) -> None:
         """Wait for rows, and then a little for more of them, unless somebody waits for these."""

@@ -108,6 +108,9 @@ class TrackedLoop(RecordedLoop):
             self._finish(row, Code.CACHED, intern(f"kept in run {record.made_in}"))
         return True
 
+    def _identify(self, row: int) -> None:
+        self.tracker.identify(row, self.columns.get(self.rows.call_of[row]))
+
     def _is_identifiable(self, row: int) -> bool:
         call = self.rows.call_of[row]
         node = self.calls[call]

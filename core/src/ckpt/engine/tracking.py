@@ -99,8 +99,7 @@ class Tracker:
         rows = self.rows
         if row in rows.children:
             return _joined(map(self.argument, rows.children[row]))
-        digest = rows.digest(row)
-        if digest is not None:
+        if (digest := rows.digest(row)) is not None:
             return f"value {digest}"
         code = rows.code[row]
         if code == Code.SKIPPED:

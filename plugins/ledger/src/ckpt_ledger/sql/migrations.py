@@ -73,7 +73,14 @@ CREATE INDEX ckpt_tasks_failed ON ckpt_tasks (run)
 """
 """A value is offered by the run that computed it alone: an entry for each run that took it made those runs slow."""
 
-STEPS: Final[Sequence[str]] = (_FIRST, _SECOND)
+_THIRD: Final = """
+DROP INDEX ckpt_tasks_failed;
+CREATE INDEX ckpt_tasks_failed ON ckpt_tasks (run)
+    WHERE state = 'Failed' OR state = 'TimedOut' OR state = 'TriggerFailed' OR state = 'Cancelled';
+"""
+"""The same rows: to look for the state in a list took SQLite a quarter of the time that it takes to write a row."""
+
+STEPS: Final[Sequence[str]] = (_FIRST, _SECOND, _THIRD)
 """What brings a ledger from each version to the next; the first one makes it."""
 
 VERSION: Final = len(STEPS)

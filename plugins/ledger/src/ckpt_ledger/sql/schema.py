@@ -128,7 +128,8 @@ def is_offered(table: FromClause) -> ColumnElement[bool]:
 def has_failed(table: FromClause) -> ColumnElement[bool]:
     """Did this task run fail, in whatever way?"""
     name = table.name  # type: ignore[attr-defined]  # as above
-    return literal_column(f"{name}.state IN ('Failed', 'TimedOut', 'TriggerFailed', 'Cancelled')")
+    states = ("Failed", "TimedOut", "TriggerFailed", "Cancelled")
+    return or_(*(literal_column(f"{name}.state = '{state}'") for state in states))
 
 
 def stays() -> ColumnElement[bool]:
