@@ -88,7 +88,7 @@ class Recorder:
         if self._idle:
             self._some.set()
         waiting = len(self._queue)
-        if waiting == _BATCH:
+        if waiting == _BATCH + 1:  # one batch may be the last, and goes with the end of the run
             self._now.set()
         while waiting >= _MOST:
             time.sleep(_ROOM)
@@ -179,7 +179,7 @@ class Recorder:
         if not self._queue and not self._closed:  # looked at after `_idle` is set, so that no sleeper is missed
             self._some.wait(most)
         self._idle = False
-        if 0 < len(self._queue) < _BATCH and not self._closed:
+        if 0 < len(self._queue) <= _BATCH and not self._closed:
             self._now.wait(_LINGER)
         self._now.clear()
 

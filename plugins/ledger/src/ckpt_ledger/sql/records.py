@@ -23,6 +23,8 @@ _DAMAGED = (ValueError, TypeError, KeyError, AttributeError, OverflowError, Recu
 _LEFT_OUT: Final = (None,) * 5
 """In the place of what `WHOLE` has beyond `PRIOR`."""
 
+_NO_INPUTS: Final[Mapping[str, Sequence[Source]]] = {}
+
 _parsed = json.loads
 
 
@@ -91,7 +93,7 @@ class TaskReader:
             None if ended is None else moment(ended),
             safe,
             shared(outcome, outcome),
-            {} if inputs is None else {name: _sources(each) for name, each in _table(inputs).items()},
+            _NO_INPUTS if inputs is None else {name: _sources(each) for name, each in _table(inputs).items()},
             handler,
             level,
             None if identity is None else Identity(identity),
