@@ -318,14 +318,16 @@ WRITER = """
     from ckpt import Flow, task
     from ckpt_ledger import SQLLedger
 
-    record = SQLLedger.record
-    def stopped(self, tasks, arguments=()):
-        if not Path("stopped").exists():
-            Path("stopped").touch()
-            os.kill(os.getpid(), signal.SIGSTOP)
-            time.sleep(0.2)  # the signal may meet another thread first, and this one must not begin
-        record(self, tasks, arguments)
-    SQLLedger.record = stopped
+    def stopping(method):
+        def stopped(*given):
+            if not Path("stopped").exists():
+                Path("stopped").touch()
+                os.kill(os.getpid(), signal.SIGSTOP)
+                time.sleep(0.2)  # the signal may meet another thread first, and this one must not begin
+            method(*given)
+        return stopped
+
+    SQLLedger.record, SQLLedger.end = stopping(SQLLedger.record), stopping(SQLLedger.end)
 
     with Flow("slow", storage=Path("results").absolute().as_uri()) as flow:
         one = task(name="one", version="1")(lambda: 1)()
