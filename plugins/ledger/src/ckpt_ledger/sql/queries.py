@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, ScalarSelect, Select, and_, func, literal, or_, select, tuple_
+from sqlalchemy import Connection, Select, and_, bindparam, func, literal, or_, select, tuple_
 
 from ckpt.calls import CallPath
 from ckpt.collector import Uncollected
@@ -33,6 +33,13 @@ _OFFERED = 100
 _PARTITION = 100
 _MORE: Final = ("ended", "state", "message", "heartbeat", "tasks", "failed", "number")
 
+_NEWEST: Final = (
+    select(*columns(runs, (*RUNS, *_MORE))).where(stays()).order_by(runs.c.started.desc(), runs.c.number.desc())
+)
+_PRIOR_OF: Final = select(*columns(tasks, PRIOR)).where(
+    tasks.c.run == select(runs.c.number).where(runs.c.id == bindparam("run")).scalar_subquery()
+)
+
 
 class Queries:
     """Reads one ledger; every method is one transaction, and sees one state of it."""
@@ -55,7 +62,7 @@ class Queries:
         """Runs, newest first."""
         with self._database.reading() as connection:
             now = self._database.now(connection)
-            wanted = self._newest()
+            wanted = _NEWEST
             for column, value in ((runs.c.flow, flow), (runs.c.name, name)):
                 if value is not None:
                     wanted = wanted.where(column == value)
@@ -82,7 +89,7 @@ class Queries:
         with self._database.reading() as connection:
             here = self._find(connection, run, None)
             started, number = self._start(connection, here.id)
-            earlier = self._newest().where(
+            earlier = _NEWEST.where(
                 runs.c.flow == here.flow,
                 or_(runs.c.started < started, and_(runs.c.started == started, runs.c.number < number)),
             )
@@ -130,8 +137,7 @@ class Queries:
         """A run with its task runs, from one moment, in any order."""
         with self._database.reading() as connection:
             run = self._find(connection, ref, flow if ref == LAST else None)
-            number = select(runs.c.number).where(runs.c.id == run.id).scalar_subquery()
-            return run, self._read(connection, run.id, self._of(number, PRIOR))
+            return run, self._read(connection, run.id, _PRIOR_OF, {"run": run.id})
 
     def lookup(self, identities: Sequence[Identity]) -> dict[Identity, TaskRecord]:
         """For each identity the newest record that may be reused now."""
@@ -192,10 +198,6 @@ class Queries:
             if (safe := given.safe) is not None:
                 yield Reference(run, _spec(safe), safe.value, None, safe.size, safe.digest, None, None)
 
-    def _newest(self) -> Select[Any]:
-        listed = select(*columns(runs, (*RUNS, *_MORE))).where(stays())
-        return listed.order_by(runs.c.started.desc(), runs.c.number.desc())
-
     def _in_state(self, state: str, now: int) -> Any:
         if state not in STATES:
             raise ConfigError(f"no run is ever {state!r}: {did_you_mean(state, STATES)}")
@@ -237,7 +239,7 @@ class Queries:
         )
 
     def _find(self, connection: Connection, ref: str, flow: str | None) -> RunRow:
-        base = self._newest().limit(2)
+        base = _NEWEST.limit(2)
         if flow is not None:
             base = base.where(runs.c.flow == flow)
         prefix = func.substr(runs.c.id, 1, len(ref)) == ref
@@ -259,7 +261,7 @@ class Queries:
         of_flow = f" of flow {flow!r}" if flow is not None else ""
         if connection.execute(select(runs.c.number).where(runs.c.id == ref, runs.c.state == GOING)).one_or_none():
             return NotFound(f"run {ref} is being deleted by `ckpt gc`: choose another; `ckpt runs` lists them")
-        some_columns = self._newest().with_only_columns(runs.c.id, runs.c.name, runs.c.flow)
+        some_columns = _NEWEST.with_only_columns(runs.c.id, runs.c.name, runs.c.flow)
         newest = connection.execute(some_columns.limit(100)).all()
         if not newest:
             return NotFound(f"no run has been recorded yet in {self._database.shown}: run a flow first")
@@ -273,7 +275,7 @@ class Queries:
             f"no run{of_flow} has the id or name {ref!r}: {meant}The newest: {some}; `ckpt runs` lists them"
         )
 
-    def _of(self, number: int | ScalarSelect[int], names: Sequence[str] = WHOLE) -> Select[Any]:
+    def _of(self, number: int, names: Sequence[str] = WHOLE) -> Select[Any]:
         return select(*columns(tasks, names)).where(tasks.c.run == number)
 
     def _tasks(
@@ -284,11 +286,13 @@ class Queries:
             wanted = wanted.where(tasks.c.map_index < 0)
         return self._read(connection, run, wanted)
 
-    def _read(self, connection: Connection, run: str, wanted: Select[Any]) -> list[TaskRecord]:
+    def _read(
+        self, connection: Connection, run: str, wanted: Select[Any], bound: Mapping[str, object] = {}
+    ) -> list[TaskRecord]:
         reader = self._reader(connection)
         found: list[TaskRecord] = []
         with Uncollected():
-            for rows in connection.execute(wanted).partitions(_PARTITION):
+            for rows in connection.execute(wanted, bound).partitions(_PARTITION):
                 found += reader.tasks(run, rows)
         return found
 
