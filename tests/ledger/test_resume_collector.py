@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ckpt import Flow, task
+from ckpt import Flow, plugins, task
 from ckpt.collector import Uncollected
 from ckpt.engine.tracked import TrackedLoop
+from ckpt.plugins import hookimpl_marker
 
 seen: list[tuple[str, bool]] = []
 
@@ -57,6 +58,46 @@ def test_it_rests_while_values_are_taken_over_and_never_while_a_function_runs(fl
     seen.clear()
     flow.run(resume="last")
     assert seen == [("looked at", False), ("looked at", False)]
+    assert gc.isenabled()
+
+
+def test_a_trigger_and_a_state_handler_are_functions_too(tmp_path: Path) -> None:
+    def asked(upstream: object) -> bool:
+        seen.append(("trigger", gc.isenabled()))
+        return True
+
+    def handled(*given: object) -> None:
+        seen.append(("state handler", gc.isenabled()))
+
+    for settings in ({"trigger": asked}, {"state_handlers": [handled]}):
+        with Flow("f", storage=f"file://{tmp_path}/results") as flow:
+            task(name="last", version="1", **settings)(lambda x: x)(first())  # type: ignore[call-overload]
+        flow.run()
+        seen.clear()
+        assert flow.run(resume="last").result["last"].is_cached()
+        assert seen
+        assert all(enabled for _, enabled in seen), seen
+
+
+def test_what_a_listener_does_to_it_stays(flow: Flow) -> None:
+    class Listener:
+        @hookimpl_marker()
+        def ckpt_run_started(self) -> None:
+            gc.disable()
+
+        @hookimpl_marker()
+        def ckpt_run_ended(self) -> None:
+            seen.append(("told of the end", gc.isenabled()))
+            gc.enable()
+
+    flow.run()
+    listener = Listener()
+    plugins.register(listener)
+    try:
+        assert flow.run(resume="last").is_successful()
+    finally:
+        plugins.unregister(listener)
+    assert seen[-1] == ("told of the end", False)
     assert gc.isenabled()
 
 

@@ -17,9 +17,24 @@ from typing import Any
 import pytest
 
 import ckpt_ledger
-from ckpt import JSON, SKIP, Flow, Identity, Parameter, ResultHandler, State, Task, TaskRecord, context, task, unmapped
+from ckpt import (
+    JSON,
+    SKIP,
+    CallPath,
+    Flow,
+    Identity,
+    Parameter,
+    ResultHandler,
+    State,
+    Task,
+    TaskRecord,
+    context,
+    task,
+    unmapped,
+)
 from ckpt.errors import StoreUnavailable
 from ckpt.results import SafeResult
+from ckpt.serializers import unpickle
 from ckpt_ledger import SQLLedger
 from ckpt_local import LocalResultHandler
 
@@ -350,16 +365,59 @@ def test_what_took_a_value_is_recorded_with_that_value_though_it_is_computed_aga
     assert took == {"before": earlier["first"].record.safe.digest, "after": run["first"].record.safe.digest}
 
 
+@pytest.mark.parametrize("fault", [RuntimeError, SystemExit])
 def test_a_record_that_cannot_be_made_fails_no_flow(
-    notes: Notes, storage: str, executor: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    fault: type[BaseException],
+    notes: Notes,
+    storage: str,
+    executor: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def fails(*given: object) -> TaskRecord:
-        raise RuntimeError("a fault")
+        raise fault("a fault")
 
     monkeypatch.setattr("ckpt.engine.facts.TaskFacts.current", fails)
     state = squares(notes, storage, range(5000)).run(executor=executor)
     assert state.is_successful(), state.message
     assert [said for said in caplog.messages if "not recorded any further" in said and "a fault" in said]
+
+
+class Gone(LocalResultHandler):
+    """Says late that it could not write."""
+
+    def send(self, values: Sequence[Any]) -> list[Exception | None]:
+        time.sleep(0.5)  # longer than rows wait to be recorded
+        return [OSError("the disk is gone") for _ in values]
+
+
+def test_what_took_a_value_is_recorded_with_it_though_it_could_not_be_kept(
+    notes: Notes, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CKPT__FLOWS__WRITE_RETRIES", "0")
+    with Flow("f", storage=storage) as flow:
+        first = noted(notes, "first", lambda: 1, result_handler=Gone(tmp_path / "gone"))()
+        noted(notes, "second", lambda x: x)(first)
+    state = flow.run()
+    assert (state.result["first"].is_failed(), state.result["second"].is_successful()) == (True, True)
+    (source,) = ckpt_ledger.runs()[0]["second"].record.inputs["x"]
+    assert source.call == CallPath("first-1")
+    assert source.digest is not None
+
+
+def test_what_is_left_out_of_an_identity_is_recorded_as_it_was_given(notes: Notes, storage: str) -> None:
+    with Flow("f", storage=storage) as flow:
+        first = noted(notes, "first", lambda: 1)()
+        takes = noted(notes, "takes", lambda kept, left: left, cache_exclude=["left"])
+        takes([1], 1)
+        takes([1], 2)
+        takes([1], first)
+    assert flow.run().is_successful()
+    run = ckpt_ledger.run()
+    ledger = ckpt_ledger.open_ledger()
+    given = [ledger.arguments(str(run[f"takes-{number}"].record.arguments)).data for number in (1, 2)]
+    assert [unpickle(data)[0] for data in given if data] == [([1], 1), ([1], 2)]
+    assert [source.call for source in run["takes-3"].record.inputs["left"]] == [CallPath("first-1")]
 
 
 class CountingLedger(SQLLedger):

@@ -88,10 +88,10 @@ class Identities:
         if found is None:
             self._tasks[id(task)] = task  # its id stays its own
             found, forms = self._made(call)
-            if None in likeness:
-                found = self._shared.setdefault((*likeness[:2], *call.kwargs, *forms), found)
-            else:
+            if None not in likeness:
                 self._alike[likeness] = found
+            elif not task.cache_exclude:  # of what is left out the forms do not tell what it is
+                found = self._shared.setdefault((*likeness[:2], *call.kwargs, *forms), found)
         return found
 
     def _made(self, call: Call) -> tuple[Signature, Sequence[bytes | None]]:
@@ -164,7 +164,7 @@ def shape(template: Any) -> bytes | None:
     """What an argument is without its inputs, as bytes that differ where it differs; None where there are none."""
     kind = type(template)
     if kind is int:
-        return b"int %x" % template  # Python writes no int of more than 4,300 decimal digits
+        return b"int 0x%x" % template  # Python writes no int of more than 4,300 decimal digits
     if kind in _PLAIN and (kind not in (str, bytes) or len(template) < _SHORT):
         return f"{kind.__name__} {template!r}".encode(errors="surrogatepass")
     if isinstance(template, Slot):

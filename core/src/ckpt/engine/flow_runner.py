@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ckpt import config, installed, plugins
-from ckpt.collector import Uncollected
 from ckpt.contexts import context
 from ckpt.engine.choices import Choice, Decision, decide
 from ckpt.engine.facts import TaskFacts
@@ -65,19 +64,6 @@ def run_flow(
 
     Raises: `ConfigError`, `PluginNotFound`, `AccessDenied` before any task has run, `FlowInterrupted` after Ctrl-C.
     """
-    with Uncollected() as uncollected:
-        return _run(flow, parameters, executor, checkpointing, keep_values, wish, uncollected)
-
-
-def _run(
-    flow: Flow,
-    parameters: Mapping[str, object],
-    executor: Executor | str | None,
-    checkpointing: bool | None,
-    keep_values: KeepValues,
-    wish: Wish,
-    uncollected: Uncollected,
-) -> State:
     settings = config.load()
     decision = decide(flow, settings, checkpointing)
     chosen = executor or flow.executor or settings.flows.executor
@@ -96,8 +82,7 @@ def _run(
     observers = Observers(facts, records)
     log.info("flow %r, run %s: %s", flow.name, facts.id, decision.headline())
     on_write_error: OnWriteError = settings.flows.on_write_error
-    drain = settings.flows.drain_seconds
-    parts = (graph, plans, facts, runs_on, observers, uncollected, keep_values, on_write_error, drain)
+    parts = (graph, plans, facts, runs_on, observers, keep_values, on_write_error, settings.flows.drain_seconds)
     if history is not None and tracker is not None:
         recorder = Recorder(history.ledger, history.record(flow, plans, facts))
         kind = TrackedLoop if tracker.has_records else RecordedLoop
@@ -121,8 +106,6 @@ def _run(
 def _ran(flow: Flow, loop: Loop, observers: Observers, runs_on: Executor) -> State:
     """Bring the loop to its end, and tell everybody."""
     observers.run_started()
-    if flow.state_handlers:
-        loop.uncollected.end()
     started = handled(flow.state_handlers, flow, Pending(), Running())
     if started.is_finished():  # a handler has decided before anything ran
         state = type(started)(started.message, FlowResults(loop.rows))
@@ -135,10 +118,13 @@ def _ran(flow: Flow, loop: Loop, observers: Observers, runs_on: Executor) -> Sta
             rows = loop.run()
         orderly = not loop.running
     except BaseException as error:  # a second Ctrl-C, or a fault of ckpt: listeners hear of the end all the same
+        loop.collect()
         observers.run_ended(Cancelled(f"given up: {type(error).__name__}"))
         raise
     finally:
         runs_on.close(kill=not orderly)
+    if flow.state_handlers or observers.tell_of_ends:
+        loop.collect()
     state = verdict(flow, rows, loop.interrupted, loop.on_write_error)
     results = state.kept
     state = handled(flow.state_handlers, flow, Running(), state)

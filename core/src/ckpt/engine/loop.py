@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
-from ckpt.collector import Uncollected
 from ckpt.contexts import entered
 from ckpt.engine.maps import Column, columns_of
 from ckpt.engine.plans import STATES, Code, Outcome, Plan, RunFacts, Work
@@ -51,7 +50,6 @@ class Loop:
         facts: RunFacts,
         executor: Executor,
         observers: Observers,
-        uncollected: Uncollected,
         keep_values: KeepValues = "all",
         on_write_error: OnWriteError = "fail",
         drain_seconds: float = 30.0,
@@ -61,8 +59,6 @@ class Loop:
         self.rows = Rows(calls, plans)
         self.graph, self.calls, self.plans, self.facts = graph, calls, plans, facts
         self.executor, self.observers = executor, observers
-        self.uncollected = uncollected
-        """To be ended before a function of a person runs."""
         self.keep_values, self.on_write_error, self.drain_seconds = keep_values, on_write_error, drain_seconds
 
         self.waits = list(graph.waits)
@@ -107,11 +103,13 @@ class Loop:
     # -- the loop itself
 
     def begin(self) -> None:
-        """All is made that the run needs, and nothing of a person's has run."""
-        self.uncollected.end()
+        """Before everything else, listeners included."""
 
     def end(self, state: State) -> None:
         """The run is over, and everybody has been told."""
+
+    def collect(self) -> None:
+        """Something of a person's runs next: let the garbage collector work."""
 
     def run(self) -> Rows:
         """Bring every row to its final state."""

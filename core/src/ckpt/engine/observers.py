@@ -39,6 +39,11 @@ class Observers:
         self._records = records
         self._last: dict[int, State] = {}
 
+    @property
+    def tell_of_ends(self) -> bool:
+        """Is anybody to be told of the end of the run?"""
+        return bool(self._listeners["ckpt_run_ended"])
+
     def watches(self, task: Task) -> bool:
         """Is anybody to be told of this task's changes?"""
         return bool(task.state_handlers or self._listeners["ckpt_task_changed"])

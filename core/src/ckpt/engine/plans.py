@@ -35,7 +35,6 @@ __all__ = ["CallFacts", "CallPart", "Code", "Keep", "Outcome", "Plan", "RunFacts
 
 Span = tuple[float, float]
 """Beginning and end, in seconds since 1970."""
-"""From when to when, UTC."""
 
 STATES: tuple[type[State], ...] = (
     Pending,

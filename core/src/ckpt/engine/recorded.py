@@ -41,7 +41,6 @@ class RecordedLoop(Loop):
         Raises: as `Recorder.begin`.
         """
         self.recorder.begin(self.acknowledge, self.last)
-        super().begin()
 
     def end(self, state: State) -> None:
         """Have recorded what is not yet, and how the run ended."""
@@ -71,6 +70,8 @@ class RecordedLoop(Loop):
 
     def _written(self, row: int, outcome: Outcome, error: Exception | None) -> None:
         """The bytes of a row are durable: its record is next, and only then somebody is told that the row is kept."""
+        if error is not None:
+            self.recorder.make()  # what has taken the value is recorded with its digest
         if error is not None or row in self.told or not self.awaited[self.rows.call_of[row]]:
             super()._written(row, outcome, error)
             return

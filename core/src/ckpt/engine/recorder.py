@@ -14,12 +14,14 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from time import monotonic
 
 from ckpt.collector import Uncollected
 from ckpt.contexts import entered
+from ckpt.engine.task_runner import as_exception
 from ckpt.errors import CkptError, NotFound, StoreUnavailable
 from ckpt.ledgers import Ledger
 from ckpt.states import State
@@ -96,7 +98,7 @@ class Recorder:
 
     def make(self) -> None:
         """Make the records of the rows that are queued: one that is final is about to change."""
-        with self._making:
+        with self._making, self._giving_up():
             for place, queued in enumerate(list(self._queue)):
                 if isinstance(queued, int):
                     self._queue[place] = self._made(queued), None
@@ -166,11 +168,10 @@ class Recorder:
         with self._making:
             queued = [self._queue.popleft() for _ in range(count)]
             awaited = [each[1] for each in queued if not isinstance(each, int) and each[1] is not None]
-            try:
-                return [self._made(each) if isinstance(each, int) else each[0] for each in queued], awaited
-            except Exception as error:  # noqa: BLE001  whoever waits for one of them would wait for ever
-                self._give_up(error)
-                return [], awaited
+            records = []
+            with self._giving_up():
+                records = [self._made(each) if isinstance(each, int) else each[0] for each in queued]
+            return records, awaited
 
     def _sleep(self, most: float) -> None:
         """Wait for rows, and then a little for more of them, unless somebody waits for these."""
@@ -193,8 +194,10 @@ class Recorder:
                 step()
             except StoreUnavailable as passing:
                 error = passing
-            except Exception as raised:  # noqa: BLE001  as above; a ledger may be anybody's
-                error = raised
+            except KeyboardInterrupt:
+                raise
+            except BaseException as raised:  # noqa: BLE001  a ledger may be anybody's, and this a thread of its own
+                error = as_exception(raised)
                 break
             else:
                 return None
@@ -205,7 +208,19 @@ class Recorder:
             self._give_up(error)
         return error
 
+    @contextmanager
+    def _giving_up(self) -> Iterator[None]:
+        """Give up where a record cannot be made: a thread that ended there would be waited for in vain."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  a plugin's `sys.exit` too
+            self._give_up(as_exception(error))
+
     def _give_up(self, error: Exception) -> None:
+        if self._given_up is not None:
+            return
         self._given_up = error
         said = str(error) if isinstance(error, CkptError) else f"{type(error).__name__}: {error}"
         log.warning("run %s is not recorded any further, its values are kept all the same: %s", self.run.id, said)

@@ -13,18 +13,20 @@ from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from ckpt.arguments import Build, Slot, slots_in
+from ckpt.collector import Uncollected
 from ckpt.engine.held import Filled, Kept, Unreadable
 from ckpt.engine.loop import said
 from ckpt.engine.maps import follows
 from ckpt.engine.plans import Code, Outcome, Work
 from ckpt.engine.recorded import RecordedLoop
-from ckpt.engine.runs import DROPPED
+from ckpt.engine.runs import DROPPED, Rows
 from ckpt.errors import ConfigError, Unsupported
 from ckpt.results import Held, SafeResult
 
 if TYPE_CHECKING:
     from ckpt.calls import Call
     from ckpt.handlers import JSON
+    from ckpt.states import State
     from ckpt.task_records import TaskRecord
 
 __all__ = ["TrackedLoop"]
@@ -38,6 +40,8 @@ class TrackedLoop(RecordedLoop):
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
+        self.uncollected: Uncollected | None = None
+        """Until the first function runs; if none does and nobody listens, until all is recorded."""
         self.postponed: dict[int, TaskRecord] = {}
         self.held: set[int] = set()
         """Calls whose values are needed again after they were dropped, and so are dropped no more."""
@@ -50,8 +54,19 @@ class TrackedLoop(RecordedLoop):
         self.computing: set[int] = set()
         """Rows that are run although what is downstream of them was released before."""
 
-    def begin(self) -> None:
-        self.recorder.begin(self.acknowledge, self.last)  # it may be that no function runs at all
+    def run(self) -> Rows:
+        self.uncollected = Uncollected()
+        return super().run()
+
+    def end(self, state: State) -> None:
+        try:
+            super().end(state)
+        finally:
+            self.collect()
+
+    def collect(self) -> None:
+        if self.uncollected is not None:
+            self.uncollected.end()
 
     def _is_over(self) -> bool:
         over = super()._is_over()
@@ -69,11 +84,20 @@ class TrackedLoop(RecordedLoop):
             self.rows.earlier[row] = record
             self._finish(row, Code.CACHED, f"finished in run {record.made_in}, its value is not needed")
 
+    def _held_back(self, row: int) -> bool:
+        self.collect()
+        return super()._held_back(row)
+
+    def _replaced(self, row: int, new: State) -> bool:
+        if self._task(row).state_handlers:
+            self.collect()
+        return super()._replaced(row, new)
+
     # -- before a row starts
 
     def _begin(self, row: int) -> None:
         if row in self.rows.attempts or not (self._served(row) or self._waits(row)):
-            self.uncollected.end()
+            self.collect()
             super()._begin(row)
 
     def _served(self, row: int) -> bool:

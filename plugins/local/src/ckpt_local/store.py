@@ -29,7 +29,7 @@ T = TypeVar("T")
 # O_NONBLOCK: a named pipe in the place of a file must not hang the reader; it changes nothing for files.
 _TO_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
-_TRIES = 16
+_TRIES = 100
 """How often a put makes its folder again that is deleted under it: others may be deleting the last value in it."""
 
 
