@@ -7,6 +7,7 @@ import logging
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -384,11 +385,19 @@ def test_a_record_that_cannot_be_made_fails_no_flow(
 
 
 class Gone(LocalResultHandler):
-    """Says late that it could not write."""
+    """Cannot write, and says so once it is asked to."""
+
+    asked, told = threading.Event(), threading.Event()
 
     def send(self, values: Sequence[Any]) -> list[Exception | None]:
-        time.sleep(0.5)  # longer than rows wait to be recorded
+        self.asked.wait(30)
+        threading.Timer(0.02, self.told.set).start()
         return [OSError("the disk is gone") for _ in values]
+
+
+def waits() -> None:
+    Gone.asked.set()
+    Gone.told.wait(30)
 
 
 def test_what_took_a_value_is_recorded_with_it_though_it_could_not_be_kept(
@@ -397,7 +406,9 @@ def test_what_took_a_value_is_recorded_with_it_though_it_could_not_be_kept(
     monkeypatch.setenv("CKPT__FLOWS__WRITE_RETRIES", "0")
     with Flow("f", storage=storage) as flow:
         first = noted(notes, "first", lambda: 1, result_handler=Gone(tmp_path / "gone"))()
-        noted(notes, "second", lambda x: x)(first)
+        second = noted(notes, "second", lambda x: x)(first)
+        third = noted(notes, "third", lambda: time.sleep(0.05))(upstream_tasks=[second])  # and the second is kept
+        noted(notes, "fourth", waits)(upstream_tasks=[third])
     state = flow.run()
     assert (state.result["first"].is_failed(), state.result["second"].is_successful()) == (True, True)
     (source,) = ckpt_ledger.runs()[0]["second"].record.inputs["x"]
