@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ckpt import Flow, plugins, task
+from ckpt import SKIP, Flow, plugins, task
 from ckpt.collector import Uncollected
 from ckpt.engine.tracked import TrackedLoop
 from ckpt.plugins import hookimpl_marker
@@ -77,6 +77,20 @@ def test_a_trigger_and_a_state_handler_are_functions_too(tmp_path: Path) -> None
         assert flow.run(resume="last").result["last"].is_cached()
         assert seen
         assert all(enabled for _, enabled in seen), seen
+
+
+def test_what_is_skipped_again_asks_nobody(flow: Flow) -> None:
+    def skips() -> int:
+        raise SKIP("no")
+
+    with flow:
+        task(name="held_back", version="1")(lambda x: x)(task(name="skips", version="1")(skips)())
+        second(flow.calls[1])  # looked at after that
+    flow.run()
+    seen.clear()
+    assert flow.run(resume="last").result["held_back"].is_skipped()
+    assert len(seen) == 4
+    assert not any(enabled for _, enabled in seen), seen
 
 
 @pytest.mark.parametrize("moment", ["ckpt_run_started", "ckpt_run_ended"])

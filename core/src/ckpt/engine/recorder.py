@@ -128,7 +128,7 @@ class Recorder:
             while len(self._queue) > _BATCH or self._lines:
                 self._write_some()  # here and now: nobody is to be woken for it
             error = self._write_batch(lambda *last: self.ledger.end(self.run.id, state.name, state.message, *last))
-        if error is not None and self._given_up is None:
+        if error is not None:
             self._give_up(error)
         self.ledger.close()
 
@@ -219,6 +219,7 @@ class Recorder:
             self._give_up(as_exception(error))
 
     def _give_up(self, error: Exception) -> None:
+        """Record nothing any more, and say so, once."""
         if self._given_up is not None:
             return
         self._given_up = error

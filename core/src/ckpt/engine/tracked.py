@@ -85,7 +85,8 @@ class TrackedLoop(RecordedLoop):
             self._finish(row, Code.CACHED, f"finished in run {record.made_in}, its value is not needed")
 
     def _held_back(self, row: int) -> bool:
-        self.collect()
+        if self.asks[self.rows.call_of[row]]:  # a trigger of a person's
+            self.collect()
         return super()._held_back(row)
 
     def _replaced(self, row: int, new: State) -> bool:

@@ -99,7 +99,8 @@ class Tracker:
         rows = self.rows
         if row in rows.children:
             return _joined(map(self.argument, rows.children[row]))
-        if (digest := rows.digest(row)) is not None:
+        digest = rows.digest(row)
+        if digest is not None:
             return f"value {digest}"
         code = rows.code[row]
         if code == Code.SKIPPED:

@@ -31,6 +31,7 @@ LAST: Final = "last"
 _SHOWN = 5
 _OFFERED = 100
 _PARTITION = 100
+"""Rows that are read at once: so few that they are still in the processor's caches when records are made of them."""
 _MORE: Final = ("ended", "state", "message", "heartbeat", "tasks", "failed", "number")
 
 _NEWEST: Final = (

@@ -54,7 +54,7 @@ class Writing:
         by_run: dict[str, dict[CallPath, TaskRecord]] = {}
         for task in tasks:
             by_run.setdefault(task.run, {})[task.call] = task
-        # In one order in all processes, so that two of them never wait for each other.
+        # Arguments, and facts below, in one order in all processes, so that two of them never wait for each other.
         given = _columns(sorted(arguments_row(each) for each in arguments))
 
         def work(connection: Connection) -> None:
